@@ -1,0 +1,141 @@
+# libgrace: `make demo` shows it at work, `make check` tests it. See README.md.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+CC      ?= cc
+
+MULTIARCH := $(shell $(CC) -print-multiarch)
+LIBDIR     = $(PREFIX)/lib/$(MULTIARCH)
+VERSION   := 0.1.0
+
+OPTIMIZE ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+CPPFLAGS += -I. -D_GNU_SOURCE -DGRACE_VERSION='"$(VERSION)"' -DGRACE_MULTIARCH='"$(MULTIARCH)"'
+CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -MMD -MP
+# What lives in the target is hidden but for its declared exports, and keeps out of the stack
+# protector: a thread without libc's TLS may run a handler of ours.
+PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interposition
+
+# Every .c file of a folder belongs to that folder's part; a plugin is a file of hooks/ named below.
+PLUGINS   := flush
+config_src := $(wildcard config/*.c)
+hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
+shim_src   := $(wildcard shim/*.c shim/*/*.c)
+ops_src    := $(wildcard ops/*.c)
+
+config_obj := $(config_src:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/libconfig.o
+hooks_obj  := $(hooks_src:%.c=$(BUILD)/obj/%.o)
+shim_obj   := $(shim_src:%.c=$(BUILD)/obj/%.o)
+ops_obj    := $(ops_src:%.c=$(BUILD)/obj/%.o)
+
+plugins    := $(PLUGINS:%=$(BUILD)/hooks/%.so)
+products   := $(BUILD)/libgrace.so $(BUILD)/grace $(plugins)
+
+all: $(products)
+
+# ---- products ------------------------------------------------------------------------------------
+
+$(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
+	    -Wl,-z,nodelete -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
+	    -Wl,--version-script=shim/exports.map -o $@ $(filter %.o,$^)
+
+$(BUILD)/grace: $(ops_obj) $(hooks_obj) $(config_obj)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $($*_libs)
+
+$(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(PIC) -c -o $@ $<
+
+# libconfig goes into our own objects with none of its symbols visible or looked up outside. What it takes from libc
+# and must not have inside a target is given other names: its scanner ends the process on a read
+# error (exit, after a line on stderr), and non-PIC references to stdio's variables cannot stay in a
+# shared object. config/libconfig_guard.c defines the replacements.
+LIBCONFIG_A = $(shell $(CC) -print-file-name=libconfig.a)
+$(BUILD)/obj/libconfig.o: Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(LD) -r --whole-archive -o $@.all $(LIBCONFIG_A)
+	objcopy --redefine-sym exit=grace_libconfig_exit \
+	    --redefine-sym __fprintf_chk=grace_libconfig_fprintf \
+	    --redefine-sym fprintf=grace_libconfig_plain_fprintf \
+	    --redefine-sym stdin=grace_libconfig_stdin --redefine-sym stdout=grace_libconfig_stdout \
+	    --redefine-sym stderr=grace_libconfig_stderr $@.all $@
+	rm -f $@.all
+
+# ---- packages ------------------------------------------------------------------------------------
+
+# Installs what is missing (Debian packages), and only then; `build` is enough to compile.
+deps:
+	./tests/deps build demo check
+
+$(BUILD)/deps.built:
+	./tests/deps build
+	@mkdir -p $(BUILD) && touch $@
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+unit_src   := $(wildcard tests/unit/test_*.c)
+system_src := $(wildcard tests/system/test_*.c)
+unit_bin   := $(unit_src:tests/%.c=$(BUILD)/tests/%)
+system_bin := $(system_src:tests/%.c=$(BUILD)/tests/%)
+program_src := $(wildcard tests/programs/*.c)
+program_cxx := $(wildcard tests/programs/*.cc)
+test_programs := $(program_src:tests/programs/%.c=$(BUILD)/tests/programs/%) \
+                 $(program_cxx:tests/programs/%.cc=$(BUILD)/tests/programs/%)
+test_plugin_src := $(wildcard tests/programs/hooks/*.c)
+test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/%.so) \
+                $(patsubst tests/programs/hooks/%.cc,$(BUILD)/tests/hooks/%.so,$(wildcard tests/programs/hooks/*.cc))
+CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
+
+# libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
+$(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
+	rm -f $@ && $(AR) rcs $@ $^
+shim_logic := $(wildcard shim/logic/*.c)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c tests/suite.c $(BUILD)/libgrace.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CHECK_LIBS) -lpthread
+
+$(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/harness*.c) $(BUILD)/deps.check
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(CHECK_LIBS) -lpthread
+
+# Targets for the tests: small programs that know nothing of libgrace.
+$(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP -o $@ $< -lpthread
+
+$(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CXX) -O1 -g -Wall -Wextra -MMD -MP -o $@ $< -lpthread
+
+$(BUILD)/tests/hooks/%.so: tests/programs/hooks/%.c hooks/grace_hook.h | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -Ihooks -O1 -g -Wall -Wextra -fPIC -shared -o $@ $<
+
+$(BUILD)/tests/hooks/%.so: tests/programs/hooks/%.cc hooks/grace_hook.h | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CXX) -std=c++11 -Ihooks -O1 -g -Wall -Wextra -fPIC -shared -o $@ $<
+
+$(BUILD)/deps.check:
+	./tests/deps build demo check
+	@mkdir -p $(BUILD) && touch $@ $(BUILD)/deps.built
+
+tests: $(products) $(unit_bin) $(system_bin) $(test_programs) $(test_plugins)
+
+check: $(BUILD)/deps.check
+	$(MAKE) BUILD=$(BUILD) tests
+	./tests/run $(BUILD) $(unit_bin) $(system_bin)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all deps tests check demo bench lint sanitize install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,56 @@
+/*
+ * main() of every test program. Prints what failed or was skipped and, as its last line,
+ * "N passed, N failed, N skipped", which tests/run adds up.
+ */
+#include "suite.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Tests run in forked children: skips are told to the parent through this pipe, a line each. */
+static int skips[2];
+
+void skip(const char *format, ...)
+{
+    char reason[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(reason, sizeof reason - 1, format, arguments);
+    va_end(arguments);
+    if (length > (int)sizeof reason - 2)
+        length = (int)sizeof reason - 2;
+    reason[length++] = '\n';
+    if (write(skips[1], reason, (size_t)length) != length)
+        abort();
+    exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    if (pipe2(skips, O_CLOEXEC) != 0)
+        return 2;
+    fcntl(skips[0], F_SETFL, O_NONBLOCK);
+    SRunner *runner = srunner_create(suite());
+    /* One test by name: PROGRAM TCASE, through Check's own CK_RUN_CASE. */
+    if (argc > 1)
+        setenv("CK_RUN_CASE", argv[1], 1);
+    srunner_run_all(runner, CK_ENV);
+    int run = srunner_ntests_run(runner), failed = srunner_ntests_failed(runner), skipped = 0;
+    srunner_free(runner);
+
+    char buffer[65536];
+    for (ssize_t n; (n = read(skips[0], buffer, sizeof buffer)) > 0;) {
+        for (ssize_t i = 0, start = 0; i < n; i++) {
+            if (buffer[i] != '\n')
+                continue;
+            printf("%s: skipped: %.*s\n", argv[0], (int)(i - start), buffer + start);
+            start = i + 1;
+            skipped++;
+        }
+    }
+    printf("%d passed, %d failed, %d skipped\n", run - failed - skipped, failed, skipped);
+    return failed == 0 ? 0 : 1;
+}
