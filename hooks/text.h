@@ -13,7 +13,7 @@ struct grace_text {
     char *buffer; /* always ended by a zero byte */
     size_t size;
     size_t length;
-    int cut; /* 1 when something did not fit */
+    int cut; /* 1 when something did not fit; from then on nothing more is added */
 };
 
 /* Start an empty text in buffer (size at least 1). */
@@ -29,8 +29,13 @@ void grace_text_add_signed(struct grace_text *text, int64_t number);
  * bytes that are not UTF-8 replaced by U+FFFD. */
 void grace_text_add_json(struct grace_text *text, const char *string, size_t length);
 
-/* The part of printf that the log needs: %s (NULL: "(null)"), %d %i %u %ld %lu %lld %llu %zu %x %c %%,
- * and %.*s. No width, no flag. Anything else is copied as it stands. */
+/* The string for a person's eyes, on one line: control characters and bytes that are not UTF-8 as
+ * \xNN, a newline as \n, a tab as a blank. Nothing in it can move a terminal's cursor or forge a
+ * line. */
+void grace_text_add_printable(struct grace_text *text, const char *string, size_t length);
+
+/* The part of printf that the log needs: %s (NULL: "(null)"), %d %i %u %ld %lu %lld %llu %zu %x %c
+ * %%, and %.*s. No width, no flag. Anything else is copied as it stands. */
 void grace_text_format(struct grace_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void grace_text_format_list(struct grace_text *text, const char *format, va_list arguments);

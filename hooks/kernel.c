@@ -1,0 +1,157 @@
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+GRACE_PLAIN void grace_kernel_block_signals(uint64_t *old)
+{
+    uint64_t all = ~UINT64_C(0);
+    grace_kernel(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof all);
+}
+
+GRACE_PLAIN void grace_kernel_set_mask(uint64_t mask)
+{
+    grace_kernel(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
+uint64_t grace_kernel_now_us(void)
+{
+    struct timespec now = {0, 0};
+    grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+_Noreturn GRACE_PLAIN void grace_kernel_exit(int status)
+{
+    for (;;)
+        grace_kernel(SYS_exit_group, status);
+}
+
+/*
+ * Our own rather than libc's clone(): a program may well define a function of that name, and then
+ * it would be called instead. The child begins on its new stack, on which entry and argument lie.
+ */
+GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
+                                    int32_t *child_tid, void (*entry)(void *), void *argument)
+{
+    /* 16-aligned with two words on it, so that the stack is aligned at the call. */
+    uintptr_t *stack = (uintptr_t *)((uintptr_t)stack_top & ~(uintptr_t)15) - 2;
+    stack[0] = (uintptr_t)argument;
+    stack[1] = (uintptr_t)entry;
+#if defined(__x86_64__)
+    long result;
+    register int32_t *r10 __asm__("r10") = child_tid;
+    register long r8 __asm__("r8") = 0;
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xor %%ebp, %%ebp\n\t" /* ends the chain of frames for whoever unwinds */
+                     "pop %%rdi\n\t"
+                     "pop %%rax\n\t"
+                     "call *%%rax\n\t"
+                     "ud2\n"
+                     "1:"
+                     : "=a"(result)
+                     : "a"((long)SYS_clone), "D"(flags), "S"(stack), "d"(parent_tid), "r"(r10),
+                       "r"(r8)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = SYS_clone;
+    register unsigned long x0 __asm__("x0") = flags;
+    register uintptr_t *x1 __asm__("x1") = stack;
+    register int32_t *x2 __asm__("x2") = parent_tid;
+    register long x3 __asm__("x3") = 0;
+    register int32_t *x4 __asm__("x4") = child_tid;
+    __asm__ volatile("svc 0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x29, xzr\n\t"
+                     "ldp x0, x1, [sp], #16\n\t"
+                     "blr x1\n\t"
+                     "brk #0\n"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
+                     : "memory", "cc");
+    return (long)x0;
+#else
+    int saved = errno;
+    long result = clone((int (*)(void *))(uintptr_t)entry, stack, (int)flags, argument, parent_tid,
+                        NULL, child_tid);
+    if (result < 0)
+        result = -errno;
+    errno = saved;
+    return result;
+#endif
+}
+
+struct directory_entry {
+    uint64_t inode;
+    int64_t next;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+/* The number that a name in /proc/self/fd stands for; -1 for "." and "..". */
+static GRACE_PLAIN int descriptor_number(const char *name)
+{
+    int number = 0;
+    for (; *name != '\0'; name++) {
+        if (*name < '0' || *name > '9' || number > 100000000)
+            return -1;
+        number = number * 10 + (*name - '0');
+    }
+    return number;
+}
+
+/* Kernels before 5.9 have no close_range. Closing while reading makes the list skip entries, so
+ * read again until a whole pass finds nothing to close. */
+static GRACE_PLAIN int close_listed(unsigned first, unsigned last)
+{
+    long list =
+        grace_kernel(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (list < 0)
+        return -1;
+    _Alignas(8) char buffer[1024];
+    int closed;
+    do {
+        closed = 0;
+        grace_kernel(SYS_lseek, list, 0, 0);
+        for (;;) {
+            long length = grace_kernel(SYS_getdents64, list, buffer, sizeof buffer);
+            if (length <= 0)
+                break;
+            for (long at = 0; at < length;) {
+                struct directory_entry *entry = (struct directory_entry *)(void *)(buffer + at);
+                at += entry->length;
+                int number = descriptor_number(entry->name);
+                if (number < 0 || number == list || (unsigned)number < first ||
+                    (unsigned)number > last)
+                    continue;
+                grace_kernel(SYS_close, number);
+                closed = 1;
+            }
+        }
+    } while (closed);
+    grace_kernel(SYS_close, list);
+    return 0;
+}
+
+GRACE_PLAIN void grace_kernel_close_range(unsigned first, unsigned last)
+{
+#ifdef SYS_close_range
+    if (grace_kernel(SYS_close_range, first, last, 0) == 0)
+        return;
+#endif
+    if (close_listed(first, last) == 0)
+        return;
+    struct rlimit limit = {1024, 1024};
+    grace_kernel(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    unsigned end = limit.rlim_cur < 65536 ? (unsigned)limit.rlim_cur : 65536;
+    for (unsigned number = first; number < end && number <= last; number++)
+        grace_kernel(SYS_close, number);
+}

@@ -1,0 +1,118 @@
+/*
+ * System calls straight to the kernel.
+ *
+ * libgrace lives in a foreign program. A libc function may be one that the program defines itself,
+ * one that libgrace wraps, or one that takes a lock or writes errno; in a child that shares our
+ * memory errno is even another thread's. So what runs during a stop asks the kernel without libc.
+ * Each function returns what the kernel returns: a result, or a negative errno. errno is never
+ * touched. All are async-signal-safe and thread-safe.
+ */
+#ifndef GRACE_HOOKS_KERNEL_H
+#define GRACE_HOOKS_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#include <errno.h>
+#include <unistd.h>
+#endif
+
+/* For what runs on a stack that a sanitizer does not know. */
+#if defined(__GNUC__)
+#define GRACE_PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
+#else
+#define GRACE_PLAIN
+#endif
+
+static inline GRACE_PLAIN long grace_kernel6(long number, long a, long b, long c, long d, long e,
+                                             long f)
+{
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
+    return x0;
+#else
+    int saved = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1)
+        result = -errno;
+    errno = saved;
+    return result;
+#endif
+}
+
+/* A call with up to six arguments of any scalar type: grace_kernel(SYS_close, fd). */
+#define grace_kernel(...)                                                                          \
+    GRACE_KERNEL_PICK(__VA_ARGS__, GRACE_KERNEL_6, GRACE_KERNEL_5, GRACE_KERNEL_4, GRACE_KERNEL_3, \
+                      GRACE_KERNEL_2, GRACE_KERNEL_1, GRACE_KERNEL_0, )                            \
+    (__VA_ARGS__)
+#define GRACE_KERNEL_PICK(n, a, b, c, d, e, f, pick, ...) pick
+#define GRACE_KERNEL_0(n)                                 grace_kernel6(n, 0, 0, 0, 0, 0, 0)
+#define GRACE_KERNEL_1(n, a)                              grace_kernel6(n, (long)(a), 0, 0, 0, 0, 0)
+#define GRACE_KERNEL_2(n, a, b)                           grace_kernel6(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define GRACE_KERNEL_3(n, a, b, c)                        grace_kernel6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define GRACE_KERNEL_4(n, a, b, c, d)                                                              \
+    grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define GRACE_KERNEL_5(n, a, b, c, d, e)                                                           \
+    grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define GRACE_KERNEL_6(n, a, b, c, d, e, f)                                                        \
+    grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* What rt_sigaction takes: not libc's struct. All zero means the default action. */
+struct grace_kernel_sigaction {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+};
+
+/* Block every signal for this thread, libc's own included; *old is what was blocked before. */
+void grace_kernel_block_signals(uint64_t *old);
+/* Set this thread's mask. */
+void grace_kernel_set_mask(uint64_t mask);
+
+/* Milliseconds of CLOCK_MONOTONIC, and the same in microseconds. */
+uint64_t grace_kernel_now_us(void);
+static inline uint64_t grace_kernel_now_ms(void)
+{
+    return grace_kernel_now_us() / 1000;
+}
+
+/*
+ * Start a process that shares this one's memory, on a stack of its own, running entry(argument),
+ * which must not return. `flags` as of clone(2); parent_tid receives the pid with
+ * CLONE_PARENT_SETTID, child_tid is for CLONE_CHILD_CLEARTID. Returns the pid or a negative errno.
+ */
+long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
+                        int32_t *child_tid, void (*entry)(void *), void *argument);
+
+/* Close every descriptor from first to last in this process, as close_range does, on kernels that
+ * lack it too. */
+void grace_kernel_close_range(unsigned first, unsigned last);
+
+/* End this process (all its threads) without running anything of libc's. */
+_Noreturn void grace_kernel_exit(int status);
+
+#endif
