@@ -1,0 +1,92 @@
+/* Ports and requests. */
+#include "harness.h"
+#include "harness_story.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static struct sockaddr_in loopback(int port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+int free_port(void)
+{
+    struct sockaddr_in address = loopback(0);
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &length) != 0)
+        story_fail(__FILE__, __LINE__, "no free port: %s", strerror(errno));
+    close(listener);
+    return ntohs(address.sin_port);
+}
+
+int dial(int port)
+{
+    struct sockaddr_in address = loopback(port);
+    struct timeval limit = {.tv_sec = STORY_LIMIT_MS / 1000};
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (connect(connection, (struct sockaddr *)&address, sizeof address) == 0)
+        return connection;
+    close(connection);
+    return -1;
+}
+
+void wait_port(struct process *process, int port)
+{
+    for (int64_t since = now_ms();;) {
+        int connection = dial(port);
+        if (connection >= 0) {
+            close(connection);
+            return;
+        }
+        if (has_ended(process))
+            story_fail(__FILE__, __LINE__, "%s ended before it listened", process->title);
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "%s does not listen on port %d", process->title, port);
+    }
+}
+
+size_t exchange(int port, const void *request, size_t length, size_t enough, char *answer,
+                size_t size)
+{
+    size_t got = 0;
+    answer[0] = '\0';
+    int connection = dial(port);
+    if (connection < 0)
+        return 0;
+    if (send(connection, request, length, MSG_NOSIGNAL) == (ssize_t)length) {
+        ssize_t n;
+        while (got < enough && got < size - 1 &&
+               (n = recv(connection, answer + got, size - 1 - got, 0)) > 0)
+            got += (size_t)n;
+    }
+    close(connection);
+    answer[got] = '\0';
+    return got;
+}
+
+int http_get(int port, const char *path, char **body)
+{
+    static char answer[65536];
+    const char *request = text("GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
+    exchange(port, request, strlen(request), sizeof answer, answer, sizeof answer);
+    int status = 0;
+    if (sscanf(answer, "HTTP/1.%*d %d", &status) != 1)
+        return 0;
+    char *end_of_head = strstr(answer, "\r\n\r\n");
+    if (body != NULL)
+        *body = text("%s", end_of_head != NULL ? end_of_head + 4 : "");
+    return status;
+}
