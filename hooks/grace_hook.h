@@ -24,8 +24,8 @@
  * Where it runs. An IN_PROCESS hook runs inside the target, on a thread of its own with every
  * signal blocked, while the target's other threads may still be running: take no lock of the
  * target's that you do not know to be free. It runs at most once per stop, and not at all when the
- * target was killed. Any other hook is EXTERNAL: it runs in a process of its own beside the target, so
- * that its libraries never enter the target, and exactly once however the target ends.
+ * target was killed. Any other hook is EXTERNAL: it runs in a process of its own beside the target,
+ * so that its libraries never enter the target, and exactly once however the target ends.
  *
  * Its limits. The config's timeout is enforced from outside: past it, an in-process hook is
  * abandoned (its thread goes on, nobody waits for it) and an external one is killed. A crash,
@@ -89,8 +89,8 @@ struct grace_options {
     int (*given)(void *context, const char *name);
 };
 
-/* Each returns the option's value, or `fallback` when the config does not give it. Strings and lists
- * belong to libgrace and stay valid as long as the process lives. */
+/* Each returns the option's value, or `fallback` when the config does not give it. Strings and
+ * lists belong to libgrace and stay valid as long as the process lives. */
 static inline const char *grace_option_string(const struct grace_options *options, const char *name,
                                               const char *fallback)
 {
@@ -159,9 +159,12 @@ struct grace_stop {
     void *context;
     int64_t (*remaining_ms)(void *context);
     void (*log)(void *context, int level, const char *text);
+    int32_t core_dumped; /* 1 when the target left a core dump */
+    int32_t reserved2;
 };
 
-/* Milliseconds until this hook's timeout or the stop's deadline, whichever is first; never below 0. */
+/* Milliseconds until this hook's timeout or the stop's deadline, whichever is first; never below 0.
+ */
 static inline int64_t grace_stop_remaining_ms(const struct grace_stop *stop)
 {
     return stop->remaining_ms(stop->context);

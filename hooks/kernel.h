@@ -80,14 +80,6 @@ static inline GRACE_PLAIN long grace_kernel6(long number, long a, long b, long c
 #define GRACE_KERNEL_6(n, a, b, c, d, e, f)                                                        \
     grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-/* What rt_sigaction takes: not libc's struct. All zero means the default action. */
-struct grace_kernel_sigaction {
-    void *handler;
-    unsigned long flags;
-    void *restorer;
-    uint64_t mask;
-};
-
 /* Block every signal for this thread, libc's own included; *old is what was blocked before. */
 void grace_kernel_block_signals(uint64_t *old);
 /* Set this thread's mask. */

@@ -17,9 +17,10 @@ int grace_plugin_find(const char *origin, const char *plugin, char *path, size_t
                       struct grace_error *error);
 
 /*
- * Read abi, size and flags of a plugin's `grace_hook` from the file, without loading it: none of its
- * code runs and none of its libraries enters this process. The file is not trusted. Returns 0 with
- * *flags set, or -1 with the error set (not ELF, other architecture, no grace_hook, other ABI …).
+ * Read abi, size and flags of a plugin's `grace_hook` from the file, without loading it: none of
+ * its code runs and none of its libraries enters this process. The file is not trusted. Returns 0
+ * with *flags set, or -1 with the error set (not ELF, other architecture, no grace_hook, other ABI
+ * …).
  */
 int grace_plugin_peek(const char *path, uint32_t *flags, struct grace_error *error);
 
@@ -31,9 +32,13 @@ struct grace_plugin {
 
 /*
  * Load a plugin (RTLD_NOW | RTLD_LOCAL) and have it read its options. The error names the option
- * that is unknown or has the wrong type. Returns 0, or -1 with the error set. Not async-signal-safe.
+ * that is unknown or has the wrong type. Returns 0, or -1 with the error set. Not
+ * async-signal-safe.
  */
 int grace_plugin_load(struct grace_plugin *plugin, const char *path,
                       const struct grace_hook_plan *plan, struct grace_error *error);
+
+/* Hand its state back to the plugin. Nothing for one that was never loaded. It stays mapped. */
+void grace_plugin_release(struct grace_plugin *plugin);
 
 #endif

@@ -1,0 +1,160 @@
+/*
+ * A command run from within the target, which must not notice.
+ *
+ * A child of the target's own would raise SIGCHLD and be found by its wait(); a pipe would be a
+ * descriptor in its table. So an intermediate process is cloned that shares the target's memory,
+ * and with it the command, its environment and the result, but neither its descriptors nor its
+ * signal actions. Its exit signal is 0: the kernel tells nobody of its end, and wait() does not see
+ * it unless asked for such children by __WCLONE or __WALL. It starts the command as its own child
+ * and waits for it in the ordinary way.
+ *
+ * In it: every signal stays blocked, so no handler of the target ever runs there. SIGCHLD is set to
+ * default in its own table, or a target that ignores SIGCHLD would cost us the command's exit
+ * status. Descriptors are closed at once but for stderr, which the log may need: a connection that
+ * the target closes meanwhile must not live on in us. It has the calling thread's errno, since
+ * thread-local memory is shared too, and leaves it alone: everything it calls goes straight to the
+ * kernel.
+ *
+ * The caller waits on a futex that the kernel clears when the intermediate process is gone, however
+ * it went, and kills it when it stays beyond the time that it was given (something stopped it).
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "command.h"
+#include "kernel.h"
+#include "spawn.h"
+
+/* One page below it is left without access, so that an overflow faults rather than writes. */
+#define GUARD_SIZE (64 * 1024) /* one page at least, whatever its size */
+#define STACK_SIZE (128 * 1024)
+
+/* Beyond the command's timeout before the intermediate process itself is killed, and waited for
+ * after that. */
+#define SLACK_MS 250
+#define GONE_MS  100
+
+/* Lies at the top of the stack's mapping. */
+struct aside {
+    const struct grace_command *command;
+    char *const *envp;
+    uint32_t timeout_ms;
+    int program_pid;
+    int32_t pid;             /* of the intermediate process; written by the kernel */
+    int32_t alive;           /* futex: the kernel clears it at its end */
+    _Atomic int32_t running; /* pid of the command, while it runs */
+    atomic_bool done;        /* release after the result was written, acquire before it is read */
+    struct grace_command_result result;
+};
+
+static GRACE_PLAIN void conduct(void *argument)
+{
+    struct aside *aside = argument;
+    static const uint64_t by_default[4]; /* the kernel's struct, all zero: default action */
+    grace_kernel(SYS_rt_sigaction, SIGCHLD, by_default, NULL, 8);
+    grace_kernel_close_range(0, 1);
+    grace_kernel_close_range(3, ~0u);
+    grace_kernel(SYS_prctl, PR_SET_NAME, "grace-aside", 0, 0, 0);
+    grace_command_run_for(aside->command, aside->envp, aside->timeout_ms, aside->program_pid,
+                          &aside->running, &aside->result);
+    atomic_store_explicit(&aside->done, true, memory_order_release);
+    grace_kernel_exit(0);
+}
+
+/* Wait until the intermediate process is gone, `deadline_us` at most. */
+static bool wait_until_gone(struct aside *aside, uint64_t deadline_us)
+{
+    for (;;) {
+        int32_t alive = __atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE);
+        if (alive == 0)
+            return true;
+        uint64_t now = grace_kernel_now_us();
+        if (now >= deadline_us)
+            return false;
+        uint64_t left = deadline_us - now;
+        struct timespec time = {(time_t)(left / 1000000), (long)(left % 1000000) * 1000};
+        /* Not a private futex: the kernel wakes it as a shared one. */
+        grace_kernel(SYS_futex, &aside->alive, FUTEX_WAIT, alive, &time, NULL, 0);
+    }
+}
+
+static bool wait_or_kill(struct aside *aside, long pid, uint64_t deadline_us)
+{
+    if (wait_until_gone(aside, deadline_us))
+        return true;
+    int32_t command = atomic_load_explicit(&aside->running, memory_order_acquire);
+    if (command > 0)
+        grace_kernel(SYS_kill, -command, SIGKILL);
+    grace_kernel(SYS_kill, pid, SIGKILL);
+    return wait_until_gone(aside, grace_kernel_now_us() + GONE_MS * 1000);
+}
+
+static long start(struct aside *aside, void *stack_top)
+{
+    unsigned long flags = CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    /* Their runtimes keep state per thread: the caller must not run at the same time. */
+    flags |= CLONE_VFORK;
+#endif
+    uint64_t mask;
+    grace_kernel_block_signals(&mask);
+    long pid = grace_kernel_clone(flags, stack_top, &aside->pid, &aside->alive, conduct, aside);
+    grace_kernel_set_mask(mask);
+    return pid;
+}
+
+static void take_result(const struct aside *aside, bool gone, struct grace_command_result *result)
+{
+    if (atomic_load_explicit(&aside->done, memory_order_acquire)) {
+        *result = aside->result;
+    } else if (gone) {
+        result->outcome = GRACE_OUTCOME_SIGNAL;
+        result->detail = SIGKILL; /* all else is blocked in it */
+    } else {
+        result->outcome = GRACE_OUTCOME_TIMEOUT;
+    }
+}
+
+void grace_command_run_aside(const struct grace_command *command, char *const *envp,
+                             uint32_t timeout_ms, struct grace_command_result *result)
+{
+    uint64_t begin = grace_kernel_now_us();
+    *result = (struct grace_command_result){.outcome = GRACE_OUTCOME_NOT_STARTED};
+    long memory = grace_kernel(SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (memory < 0 && memory > -4096) {
+        result->detail = (int)-memory;
+        return;
+    }
+    grace_kernel(SYS_mprotect, memory, GUARD_SIZE, PROT_NONE);
+    char *top = (char *)memory + GUARD_SIZE + STACK_SIZE - sizeof(struct aside) - 64;
+    struct aside *aside = (struct aside *)((uintptr_t)top & ~(uintptr_t)63);
+    *aside = (struct aside){
+        .command = command,
+        .envp = envp,
+        .timeout_ms = timeout_ms,
+        .program_pid = (int)grace_kernel(SYS_getpid),
+        .alive = 1,
+    };
+
+    long pid = start(aside, aside);
+    bool gone = true;
+    if (pid < 0) {
+        result->detail = (int)-pid;
+    } else {
+        gone = wait_or_kill(aside, pid, begin + (timeout_ms + UINT64_C(1) * SLACK_MS) * 1000);
+        take_result(aside, gone, result);
+        while (gone && grace_kernel(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)
+            continue;
+    }
+    /* One that is still there needs its stack. */
+    if (gone)
+        grace_kernel(SYS_munmap, memory, GUARD_SIZE + STACK_SIZE);
+    result->duration_us = grace_kernel_now_us() - begin;
+}

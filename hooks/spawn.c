@@ -1,0 +1,135 @@
+/*
+ * From our process to the command's, without anything of the target's happening in between.
+ *
+ * The new process shares our memory until it has exec'd (CLONE_VM | CLONE_VFORK, as posix_spawn
+ * does), so a large target costs no more than a small one and its error comes back in a variable.
+ * It runs on a stack of its own with every signal blocked, so that no handler of the target ever
+ * runs in it, and it touches no libc function: errno would be the calling thread's, and setuid()
+ * would have libc tell every thread of the target. The caller is held until exec is over; a command
+ * on a file system that hangs holds it as long.
+ */
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel.h"
+
+#define STACK_SIZE (32 * 1024)
+
+struct start {
+    const struct grace_command *command;
+    char *const *envp;
+    int output;
+    atomic_int
+        error; /* a positive errno, written by the new process; relaxed: the vfork orders it */
+};
+
+static GRACE_PLAIN void default_signals(void)
+{
+    /* The kernel's struct, all zero: default action. KILL and STOP refuse, as they should. */
+    static const uint64_t by_default[4];
+    for (int signo = 1; signo <= 64; signo++)
+        grace_kernel(SYS_rt_sigaction, signo, by_default, NULL, 8);
+}
+
+/* /dev/null as input; where there is none (a bare chroot), a pipe whose other end is closed. */
+static GRACE_PLAIN long open_input(void)
+{
+    long input = grace_kernel(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY);
+    if (input >= 0)
+        return input;
+    int ends[2];
+    long failed = grace_kernel(SYS_pipe2, ends, 0);
+    if (failed < 0)
+        return failed;
+    grace_kernel(SYS_close, ends[1]);
+    return ends[0];
+}
+
+/* 0, 1 and 2 may be closed in us, or be the very descriptors that we opened: move out of the way
+ * first. */
+static GRACE_PLAIN long arrange_descriptors(int output)
+{
+    long high = grace_kernel(SYS_fcntl, output, F_DUPFD, 3);
+    if (high < 0)
+        return high;
+    long input = open_input();
+    if (input < 0)
+        return input;
+    long result = 0;
+    if (input != 0)
+        result = grace_kernel(SYS_dup3, input, 0, 0);
+    if (result >= 0)
+        result = grace_kernel(SYS_dup3, high, 1, 0);
+    if (result >= 0)
+        result = grace_kernel(SYS_dup3, high, 2, 0);
+    if (result >= 0)
+        grace_kernel_close_range(3, ~0u);
+    return result;
+}
+
+static GRACE_PLAIN long switch_user(const struct grace_command *command)
+{
+    uid_t real = 0, effective = 0, saved = 0;
+    grace_kernel(SYS_getresuid, &real, &effective, &saved);
+    long result =
+        grace_kernel(SYS_setgroups, (long)command->group_count, (const void *)command->groups);
+    /* A target that already became this user may not, and need not, set its groups again. */
+    if (result < 0 && real == command->uid && effective == command->uid && saved == command->uid)
+        return 0;
+    if (result >= 0)
+        result = grace_kernel(SYS_setresgid, command->gid, command->gid, command->gid);
+    if (result >= 0)
+        result = grace_kernel(SYS_setresuid, command->uid, command->uid, command->uid);
+    return result;
+}
+
+static GRACE_PLAIN void become_command(void *argument)
+{
+    struct start *start = argument;
+    const struct grace_command *command = start->command;
+    default_signals();
+    grace_kernel(SYS_setpgid, 0, 0);
+    long result = arrange_descriptors(start->output);
+    if (result >= 0 && command->switch_user)
+        result = switch_user(command);
+    if (result >= 0) {
+        grace_kernel_set_mask(0);
+        result = grace_kernel(SYS_execve, command->path, (const void *)command->argv,
+                              (const void *)start->envp);
+    }
+    atomic_store_explicit(&start->error, (int)-result, memory_order_relaxed);
+    grace_kernel_exit(127);
+}
+
+long grace_spawn(const struct grace_command *command, char *const *envp, int output)
+{
+    if (command->path == NULL)
+        return -(command->error != 0 ? command->error : ENOENT);
+    long stack = grace_kernel(SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack < 0 && stack > -4096)
+        return stack;
+    struct start start = {command, envp, output, 0};
+    uint64_t mask;
+    grace_kernel_block_signals(&mask);
+    long pid = grace_kernel_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, (char *)stack + STACK_SIZE,
+                                  NULL, NULL, become_command, &start);
+    grace_kernel_set_mask(mask);
+    grace_kernel(SYS_munmap, stack, STACK_SIZE);
+
+    int error = atomic_load_explicit(&start.error, memory_order_relaxed);
+    if (pid < 0 || error == 0)
+        return pid;
+    int status;
+    while (grace_kernel(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
+        continue;
+    return -error;
+}
