@@ -18,6 +18,12 @@ static void say(const char *words)
         _exit(99);
 }
 
+_Noreturn static void wait_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
 static void say_atexit(void)
 {
     say("atexit\n");
@@ -116,8 +122,7 @@ static int by_exit_in_thread(void)
 {
     pthread_t other;
     pthread_create(&other, NULL, exit_3, NULL);
-    for (;;)
-        pause();
+    wait_for_ever();
 }
 
 static int handlers_run;
@@ -200,17 +205,22 @@ static int by__exit_in_handler(void)
     return 9;
 }
 
+_Noreturn static void allocate_for_ever(void)
+{
+    static void *kept[64];
+    for (unsigned i = 0;; i++) {
+        free(kept[i % 64]);
+        kept[i % 64] = malloc(3000 + i % 5000);
+    }
+}
+
 /* The handler interrupts malloc, as likely as not while it holds its lock. */
 static int by__exit_over_malloc(void)
 {
     const struct itimerval soon = {.it_value.tv_usec = 3000 + getpid() % 1000};
     signal(SIGALRM, _exit_6);
     setitimer(ITIMER_REAL, &soon, NULL);
-    static void *kept[64];
-    for (unsigned i = 0;; i++) {
-        free(kept[i % 64]);
-        kept[i % 64] = malloc(3000 + i % 5000);
-    }
+    allocate_for_ever();
 }
 
 /* ---- by a signal ----------------------------------------------------------------------------- */
@@ -268,8 +278,7 @@ static int by_alarm(void)
 {
     const struct itimerval soon = {.it_value.tv_usec = 1000};
     setitimer(ITIMER_REAL, &soon, NULL);
-    for (;;)
-        pause();
+    wait_for_ever();
 }
 
 static void *kill_process(void *signo)
@@ -283,8 +292,7 @@ static int by_kill_in_thread(void)
     static int signo = SIGTERM;
     pthread_t other;
     pthread_create(&other, NULL, kill_process, &signo);
-    for (;;)
-        pause();
+    wait_for_ever();
 }
 
 static int by_broken_pipe(void)
