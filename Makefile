@@ -52,19 +52,17 @@ $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(PIC) -c -o $@ $<
 
-# libconfig goes into our own objects with none of its symbols visible or looked up outside. What it takes from libc
-# and must not have inside a target is given other names: its scanner ends the process on a read
-# error (exit, after a line on stderr), and non-PIC references to stdio's variables cannot stay in a
-# shared object. config/libconfig_guard.c defines the replacements.
+# libconfig goes into our own objects: none of its symbols is visible or looked up outside, and what
+# it would take from libc and must not have inside a target is given other names, which
+# config/libconfig_guard.c defines. (Its objects are not PIC: references to stdio's variables could not stay.)
 LIBCONFIG_A = $(shell $(CC) -print-file-name=libconfig.a)
-$(BUILD)/obj/libconfig.o: Makefile | $(BUILD)/deps.built
+LIBCONFIG_USED := config_init config_read_string config_setting_get_elem config_setting_get_member \
+                  config_setting_length
+$(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(LD) -r --whole-archive -o $@.all $(LIBCONFIG_A)
-	objcopy --redefine-sym exit=grace_libconfig_exit \
-	    --redefine-sym __fprintf_chk=grace_libconfig_fprintf \
-	    --redefine-sym fprintf=grace_libconfig_plain_fprintf \
-	    --redefine-sym stdin=grace_libconfig_stdin --redefine-sym stdout=grace_libconfig_stdout \
-	    --redefine-sym stderr=grace_libconfig_stderr $@.all $@
+	objcopy --redefine-syms=config/libconfig.renames \
+	    $(LIBCONFIG_USED:%=--keep-global-symbol=%) $@.all $@
 	rm -f $@.all
 
 # ---- packages ------------------------------------------------------------------------------------
@@ -106,9 +104,10 @@ $(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(CHECK_LIBS) -lpthread
 
 # Targets for the tests: small programs that know nothing of libgrace.
+namesake_flags := -rdynamic -fno-builtin
 $(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP -o $@ $< -lpthread
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP $($*_flags) -o $@ $< -lpthread
 
 $(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
 	@mkdir -p $(@D)

@@ -10,8 +10,8 @@
 
 /*
  * Read a duration into milliseconds. Units are ms, s, m, h, in falling order, each once; a number
- * may have a decimal fraction ("1.5s"). Returns 0; -EINVAL for what is not a duration, a number without a
- * unit included; -ERANGE for one above GRACE_DURATION_MAX_MS.
+ * may have a decimal fraction ("1.5s"). Returns 0; -EINVAL for what is not a duration, a number
+ * without a unit included; -ERANGE for one above GRACE_DURATION_MAX_MS.
  */
 int grace_duration_parse(const char *text, uint32_t *milliseconds);
 

@@ -1,8 +1,8 @@
 /*
  * The plan: what the user asked for, after the config file has been read and checked.
  *
- * A plan is plain data in one block of memory that nobody writes to again: it may be read from any
- * thread and from a signal handler without a lock. Nothing in it refers to libconfig.
+ * A plan is plain data in memory of its own, which is read-only once the plan is made: it may be
+ * read from any thread and from a signal handler without a lock. Nothing in it refers to libconfig.
  */
 #ifndef GRACE_CONFIG_PLAN_H
 #define GRACE_CONFIG_PLAN_H
@@ -39,7 +39,7 @@ enum grace_cause {
 #define GRACE_CAUSE_BIT(cause) (1u << (unsigned)(cause))
 
 /* The bit of one signal in a set of signals; signo is 1 to 64. */
-#define GRACE_SIGNAL_BIT(signo) (UINT64_C(1) << ((unsigned)(signo) - 1u))
+#define GRACE_SIGNAL_BIT(signo) (UINT64_C(1) << ((unsigned)(signo)-1u))
 
 enum grace_switch { GRACE_AUTO, GRACE_ON, GRACE_OFF };
 enum grace_second_signal { GRACE_SECOND_FORCE, GRACE_SECOND_IGNORE };
@@ -104,14 +104,15 @@ struct grace_drain_plan {
 
 struct grace_plan {
     const char *file; /* the config file's absolute path; NULL: built-in defaults, no file */
+    const char *name; /* the same as it was given, for messages; NULL for built-in defaults */
     uint32_t deadline_ms;
     uint64_t signals; /* set of GRACE_SIGNAL_BIT: those that stop a target without a handler */
-    uint64_t chain;   /* … and those that are a stop even where the target has a handler */
+    uint64_t chain; /* … and those of them that are a stop even where the target has a handler */
     bool enforce;
     uint8_t deliver[65]; /* deliver[signo]: what the target receives instead; 0: the same */
     enum grace_second_signal second_signal;
     enum grace_end end;
-    int end_status; /* for GRACE_END_STATUS, 0 to 255 */
+    int end_status;              /* for GRACE_END_STATUS, 0 to 255 */
     const char *const *programs; /* ended by NULL; NULL: any program */
     enum grace_switch guardian;
     bool daemonize; /* follow daemons ("auto"), or never */
@@ -132,17 +133,26 @@ struct grace_plan {
 /*
  * Read a config file into a new plan. What is wrong is added to `problems`, all of it, not only the
  * first. Returns NULL when the plan cannot be used (a GRACE_FATAL problem was added). The caller
- * frees the plan. Allocates; never exits, never prints. Not for signal handlers; thread-safe but
- * for the parser's own fatal errors, which are caught in one place (see libconfig_guard.h).
+ * frees the plan. A relative path of a command or plugin becomes an absolute one, from the config
+ * file's folder. Allocates; never exits, never prints, never waits (a FIFO or device is refused),
+ * leaves no descriptor open, keeps errno and the locale. Thread-safe; not for signal handlers.
  */
 struct grace_plan *grace_plan_read(const char *path, struct grace_problems *problems);
 
-/* The same from text in memory; `name` stands for the file in messages. For tests and tools. */
+/*
+ * The same from text in memory; `name` stands for the file in messages and in the plan, and
+ * relative paths start from the working directory. For tests and tools.
+ */
 struct grace_plan *grace_plan_parse(const char *text, size_t length, const char *name,
                                     struct grace_problems *problems);
 
 /* A plan that holds the built-in defaults and no hook. Returns NULL when memory is short. */
 struct grace_plan *grace_plan_default(void);
+
+/* The longest that one hook, and all of one phase (draining included), may take, in milliseconds.
+ */
+uint64_t grace_hook_longest_ms(const struct grace_hook_plan *hook);
+uint64_t grace_phase_longest_ms(const struct grace_plan *plan, enum grace_phase phase);
 
 /*
  * Warnings that need no other knowledge than the plan: phases that add up to more than the

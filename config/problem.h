@@ -9,7 +9,8 @@
 
 enum grace_severity {
     GRACE_WARNING, /* it works, but not as the user may think */
-    GRACE_DEFECT,  /* one hook cannot work (its program is missing, its options are bad); the rest does */
+    GRACE_DEFECT,  /* one hook cannot work (its program is missing, its options are bad); the rest
+                      does */
     GRACE_FATAL    /* the config cannot be used */
 };
 
