@@ -75,6 +75,14 @@ $(BUILD)/deps.built:
 	./tests/deps build
 	@mkdir -p $(BUILD) && touch $@
 
+# ---- the demo ------------------------------------------------------------------------------------
+
+# What libgrace does, on the terminal, in half a minute.
+demo:
+	./tests/deps build demo
+	$(MAKE) BUILD=$(BUILD) all
+	./tests/demo $(BUILD)
+
 # ---- tests ---------------------------------------------------------------------------------------
 
 unit_src   := $(wildcard tests/unit/test_*.c)
