@@ -1,0 +1,140 @@
+/*
+ * What depends on the processor: reading and redirecting an interrupted context, and running a
+ * function on another stack. GRACE_ARCH_SAFE_POINT says that the safe point is known here.
+ */
+#ifndef GRACE_SHIM_ARCH_H
+#define GRACE_SHIM_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <ucontext.h>
+
+#if defined(__x86_64__)
+
+#define GRACE_ARCH_SAFE_POINT 1
+
+static inline uintptr_t grace_context_ip(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+}
+
+static inline uintptr_t grace_context_sp(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+}
+
+/* What the system call returned, when the context stands just behind one. */
+static inline long grace_context_result(const ucontext_t *context)
+{
+    return (long)context->uc_mcontext.gregs[REG_RAX];
+}
+
+/* The number of the system call that the context stands before. */
+static inline long grace_context_number(const ucontext_t *context)
+{
+    return (long)context->uc_mcontext.gregs[REG_RAX];
+}
+
+/* The system call's arguments as far as the kernel keeps them. */
+static inline long grace_context_argument(const ucontext_t *context, int index)
+{
+    static const int registers[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+    return (long)context->uc_mcontext.gregs[registers[index]];
+}
+
+/* Length of the system call instruction, and whether one stands at an address. */
+#define GRACE_SYSCALL_LENGTH 2
+static inline bool grace_is_syscall_at(uintptr_t address)
+{
+    return memcmp((const void *)address, "\x0f\x05", 2) == 0;
+}
+
+/* Have the context go on in function(argument), as if it had been called there. */
+static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
+                                          long argument)
+{
+    /* Below the red zone, aligned as after a call instruction. */
+    uintptr_t sp = ((grace_context_sp(context) - 256) & ~(uintptr_t)15) - 8;
+    context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+    context->uc_mcontext.gregs[REG_RDI] = (greg_t)argument;
+    context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)function;
+}
+
+static inline void grace_call_on_stack(void (*function)(void *), void *argument, void *stack_end)
+{
+    __asm__ volatile("movq %%rsp, %%rbx\n\t"
+                     "movq %[stack], %%rsp\n\t"
+                     "call *%[function]\n\t"
+                     "movq %%rbx, %%rsp"
+                     : "+D"(argument)
+                     : [stack] "r"((uintptr_t)stack_end & ~(uintptr_t)15), [function] "r"(function)
+                     : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc",
+                       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
+#elif defined(__aarch64__)
+
+#define GRACE_ARCH_SAFE_POINT 1
+
+static inline uintptr_t grace_context_ip(const ucontext_t *context)
+{
+    return context->uc_mcontext.pc;
+}
+
+static inline uintptr_t grace_context_sp(const ucontext_t *context)
+{
+    return context->uc_mcontext.sp;
+}
+
+static inline long grace_context_result(const ucontext_t *context)
+{
+    return (long)context->uc_mcontext.regs[0];
+}
+
+static inline long grace_context_number(const ucontext_t *context)
+{
+    return (long)context->uc_mcontext.regs[8];
+}
+
+static inline long grace_context_argument(const ucontext_t *context, int index)
+{
+    return (long)context->uc_mcontext.regs[index];
+}
+
+#define GRACE_SYSCALL_LENGTH 4
+static inline bool grace_is_syscall_at(uintptr_t address)
+{
+    return memcmp((const void *)address, "\x01\x00\x00\xd4", 4) == 0; /* svc #0 */
+}
+
+static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
+                                          long argument)
+{
+    context->uc_mcontext.sp = (grace_context_sp(context) - 256) & ~(uintptr_t)15;
+    context->uc_mcontext.regs[0] = (unsigned long)argument;
+    context->uc_mcontext.regs[30] = 0;
+    context->uc_mcontext.pc = (uintptr_t)function;
+}
+
+static inline void grace_call_on_stack(void (*function)(void *), void *argument, void *stack_end)
+{
+    register void *x0 __asm__("x0") = argument;
+    __asm__ volatile("mov x19, sp\n\t"
+                     "mov sp, %[stack]\n\t"
+                     "blr %[function]\n\t"
+                     "mov sp, x19"
+                     : "+r"(x0)
+                     : [stack] "r"((uintptr_t)stack_end & ~(uintptr_t)15), [function] "r"(function)
+                     : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+                       "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x30", "memory", "cc", "v0",
+                       "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20",
+                       "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+
+#else
+#error "libgrace.so is written for x86_64 and aarch64; other architectures need shim/arch.h first"
+#endif
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * Finding libc's own version of a call that we interpose: the next one after ours in the search
+ * order, so that other preloaded libraries get their turn. Looked up at first use, since calls may
+ * come before our constructor; every symbol asked for exists, so dlsym does not allocate.
+ */
+#ifndef GRACE_SHIM_CALLS_REAL_H
+#define GRACE_SHIM_CALLS_REAL_H
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+
+#define GRACE_REAL(type, name)                                                                     \
+    __extension__({                                                                                \
+        static _Atomic(type *) found_;                                                             \
+        type *real_ = atomic_load_explicit(&found_, memory_order_relaxed);                         \
+        if (real_ == NULL) {                                                                       \
+            real_ = (type *)dlsym(RTLD_NEXT, name);                                                \
+            atomic_store_explicit(&found_, real_, memory_order_relaxed);                           \
+        }                                                                                          \
+        real_;                                                                                     \
+    })
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * Leading a stop: the hooks that are owed, phase by phase, each within its own time and all within
+ * the deadline, with a line in the log for each.
+ *
+ * One thread at a time is in here (stop.c holds the lead). With `in_process` false it may be a
+ * signal handler over any code of libc's: then nothing here allocates, locks or waits for another
+ * thread.
+ */
+#include "shim.h"
+
+#include <string.h>
+
+#include "hooks/command.h"
+#include "hooks/log.h"
+#include "hooks/report.h"
+#include "raw.h"
+
+static struct {
+    bool announced; /* the first line is in the log */
+    bool aborted;   /* a hook with on_failure = "abort" failed */
+    unsigned done, failed, skipped;
+} tally;
+
+static struct grace_environment environment; /* 64 KiB: not for a stack */
+
+static uint64_t deadline_ms(void)
+{
+    return grace_stop_facts()->began_ms + grace_shim.plan->deadline_ms;
+}
+
+/* Milliseconds for a hook: its own timeout, or what the deadline leaves. */
+static uint32_t time_for(const struct grace_hook_plan *hook)
+{
+    uint64_t now = grace_now_ms(), end = deadline_ms();
+    uint64_t left = now < end ? end - now : 0;
+    return left < hook->timeout_ms ? (uint32_t)left : hook->timeout_ms;
+}
+
+/* ---- in-process hooks ---------------------------------------------------------------------- */
+
+struct inside_call {
+    const struct grace_loaded_hook *hook;
+    uint64_t until_ms;
+    struct grace_stop stop;
+    struct grace_error error;
+};
+_Static_assert(sizeof(struct inside_call) <= GRACE_WORK_MAX, "a worker's argument holds a call");
+
+static int64_t remaining_ms(void *context)
+{
+    const struct inside_call *call = context;
+    uint64_t now = grace_now_ms();
+    return now < call->until_ms ? (int64_t)(call->until_ms - now) : 0;
+}
+
+static void log_for_hook(void *context, int level, const char *text)
+{
+    const struct inside_call *call = context;
+    struct grace_log_line line;
+    grace_log_begin(&line, (enum grace_log_level)level, "hook-output");
+    grace_log_say(&line, "hook \"%s\": %s", call->stop.hook, text);
+    grace_log_field(&line, "hook", call->stop.hook);
+    grace_log_end(&line);
+}
+
+static int call_inside(void *argument)
+{
+    struct inside_call *call = argument;
+    call->stop.context = call; /* the worker's own copy */
+    const struct grace_plugin *plugin = &call->hook->plugin;
+    return plugin->hook->run(plugin->state, &call->stop, &call->error);
+}
+
+/* ---- one hook ------------------------------------------------------------------------------ */
+
+static struct grace_stop describe(const struct grace_hook_plan *hook, uint32_t attempt)
+{
+    const struct grace_stop_facts *facts = grace_stop_facts();
+    return (struct grace_stop){
+        .size = sizeof(struct grace_stop),
+        .program = grace_shim.program,
+        .hook = hook->name,
+        .phase = grace_phase_name(hook->phase),
+        .cause = grace_cause_name(facts->cause),
+        .pid = grace_getpid(),
+        .signo = facts->signo,
+        .exit_status = facts->status,
+        .sender_pid = facts->sender_pid,
+        .sender_uid = facts->sender_uid,
+        .attempt = (int32_t)attempt,
+        .remaining_ms = remaining_ms,
+        .log = log_for_hook,
+    };
+}
+
+struct result {
+    enum grace_outcome outcome;
+    int detail;
+    struct grace_error error;
+};
+
+static void run_inside(const struct grace_loaded_hook *hook, uint32_t attempt, uint32_t timeout_ms,
+                       struct result *result)
+{
+    struct inside_call call = {.hook = hook,
+                               .until_ms = grace_now_ms() + timeout_ms,
+                               .stop = describe(hook->plan, attempt),
+                               .error = {.size = sizeof(struct grace_error)}};
+    result->outcome =
+        grace_worker_run(call_inside, &call, sizeof call, timeout_ms, &result->detail);
+    if (result->outcome == GRACE_OUTCOME_ERROR)
+        result->error = call.error;
+}
+
+static void run_command(const struct grace_loaded_hook *hook, uint32_t attempt, uint32_t timeout_ms,
+                        struct result *result)
+{
+    struct grace_stop stop = describe(hook->plan, attempt);
+    struct inside_call time = {.until_ms = grace_now_ms() + timeout_ms};
+    stop.context = &time;
+    char *const *envp = grace_environment_fill(&environment, grace_shim.environment, &stop);
+    struct grace_command_result command;
+    grace_command_run_aside(&hook->command, envp, timeout_ms, &command);
+    result->outcome = command.outcome;
+    result->detail = command.detail;
+}
+
+static void run_once(const struct grace_loaded_hook *hook, uint32_t attempt, struct result *result)
+{
+    *result = (struct result){.outcome = GRACE_OUTCOME_NOT_STARTED};
+    uint32_t timeout_ms = time_for(hook->plan);
+    if (hook->kind == GRACE_HOOK_BROKEN)
+        result->error = hook->error;
+    else if (hook->kind == GRACE_HOOK_INSIDE)
+        run_inside(hook, attempt, timeout_ms, result);
+    else
+        run_command(hook, attempt, timeout_ms, result);
+}
+
+/* Run a hook that was claimed, again while it fails and the config has retries left. */
+static void run(const struct grace_loaded_hook *hook)
+{
+    struct result result;
+    uint32_t attempts = 0, allowed = hook->kind == GRACE_HOOK_BROKEN ? 1 : hook->plan->retries + 1;
+    uint64_t began = grace_now_us();
+    do {
+        run_once(hook, ++attempts, &result);
+    } while (result.outcome != GRACE_OUTCOME_DONE && attempts < allowed &&
+             time_for(hook->plan) > 0 && !grace_stop_is_cut());
+    grace_report_hook(hook->plan, result.outcome, result.detail, grace_now_us() - began, attempts,
+                      result.error.text);
+    if (result.outcome == GRACE_OUTCOME_DONE) {
+        tally.done++;
+        return;
+    }
+    tally.failed++;
+    if (hook->plan->abort_on_failure)
+        tally.aborted = true;
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
+
+/* Why a hook that is owed cannot run now; NULL when it can. */
+static const char *obstacle(const struct grace_loaded_hook *hook, bool in_process)
+{
+    bool inside = hook->kind == GRACE_HOOK_INSIDE;
+    if (tally.aborted)
+        return "a hook before it failed and says on_failure = \"abort\"";
+    if (inside && !in_process)
+        return "the target may hold a lock here; only external hooks are safe";
+    if (inside && grace_stop_is_cut())
+        return "a second stop signal cut the stop short";
+    if (time_for(hook->plan) == 0)
+        return "the deadline has passed";
+    return NULL;
+}
+
+static bool applies(const struct grace_hook_plan *hook, enum grace_cause cause)
+{
+    return (hook->causes & GRACE_CAUSE_BIT(cause)) != 0;
+}
+
+void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process)
+{
+    enum grace_cause cause = grace_stop_facts()->cause;
+    for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
+        size_t index = grace_shim.plan->order[i];
+        const struct grace_loaded_hook *hook = &grace_shim.hooks[index];
+        if (hook->plan->phase < first || hook->plan->phase > last || !applies(hook->plan, cause) ||
+            !grace_ledger_owes(grace_shim.ledger, index))
+            continue;
+        const char *why_not = obstacle(hook, in_process);
+        if (why_not != NULL) {
+            if (!grace_ledger_skip(grace_shim.ledger, index))
+                continue;
+            grace_report_skipped(hook->plan, why_not);
+            tally.skipped++;
+        } else if (grace_ledger_claim(grace_shim.ledger, index)) {
+            run(hook);
+            grace_ledger_finish(grace_shim.ledger, index);
+        }
+    }
+}
+
+static size_t count_work(enum grace_phase first, enum grace_phase last, enum grace_cause cause)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
+        const struct grace_hook_plan *hook = &grace_shim.plan->hooks[i];
+        if (hook->phase >= first && hook->phase <= last && applies(hook, cause) &&
+            grace_ledger_owes(grace_shim.ledger, i))
+            count++;
+    }
+    return count;
+}
+
+bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last, enum grace_cause cause)
+{
+    return count_work(first, last, cause) > 0;
+}
+
+/* ---- the first line and the last ----------------------------------------------------------- */
+
+void grace_conductor_log_begin(void)
+{
+    if (tally.announced)
+        return;
+    tally.announced = true;
+    const struct grace_stop_facts *facts = grace_stop_facts();
+    struct grace_report_begin begin = {
+        .cause = facts->cause,
+        .signo = facts->signo,
+        .status = facts->status,
+        .sender_pid = facts->sender_pid,
+        .sender_uid = facts->sender_uid,
+        .hooks = count_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, facts->cause),
+    };
+    grace_report_begin(&begin);
+}
+
+void grace_conductor_log_end(void)
+{
+    struct grace_report_end end = {
+        .duration_us = (grace_now_ms() - grace_stop_facts()->began_ms) * 1000,
+        .done = tally.done,
+        .failed = tally.failed,
+        .skipped = tally.skipped,
+        .then = grace_end_description(),
+    };
+    grace_report_end(&end);
+    grace_worker_stand_down();
+}

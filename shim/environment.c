@@ -1,0 +1,149 @@
+/*
+ * LD_PRELOAD out of the target's sight, so that its children start without libgrace, and back for
+ * an exec by the owner, so that what it becomes is the owner still.
+ *
+ * The variable is edited in place: programs keep pointers to the environment they got. When
+ * libgrace was its only entry, the variable goes; other entries stay. What /proc/PID/environ shows
+ * is the memory that the program started with, and does not change by taking a pointer out.
+ */
+#include "shim.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "hooks/text.h"
+
+#define VARIABLE "LD_PRELOAD="
+#define PREFIX   (sizeof VARIABLE - 1)
+
+/* The variable as it was at the start, and as the target sees it since. */
+static char original[GRACE_PRELOAD_MAX];
+static char visible[GRACE_PRELOAD_MAX];
+static char entry_name[GRACE_PRELOAD_MAX];
+
+static bool is_separator(char c)
+{
+    return c == ':' || c == ' ';
+}
+
+static const char *base_name(const char *path, size_t length)
+{
+    const char *base = path;
+    for (size_t i = 0; i < length; i++)
+        if (path[i] == '/')
+            base = path + i + 1;
+    return base;
+}
+
+/* An entry names libgrace when its file name is that of the library that is loaded: the path may
+ * be relative, or go through $LIB. */
+static bool names_libgrace(const char *entry, size_t length, const char *self)
+{
+    const char *own = base_name(self, strlen(self));
+    const char *base = base_name(entry, length);
+    size_t base_length = length - (size_t)(base - entry);
+    return base_length == strlen(own) && memcmp(base, own, base_length) == 0;
+}
+
+/* The entry as it has to be after a chdir: a relative path becomes absolute. */
+static void remember_entry(const char *entry, size_t length)
+{
+    struct grace_text text;
+    grace_text_start(&text, entry_name, sizeof entry_name);
+    bool is_relative = entry[0] != '/' && entry[0] != '$' && memchr(entry, '/', length) != NULL;
+    if (is_relative && getcwd(entry_name, sizeof entry_name - length - 2) != NULL) {
+        text.length = strlen(entry_name);
+        grace_text_add_char(&text, '/');
+    }
+    grace_text_add_bytes(&text, entry, length);
+}
+
+static void add_entry(struct grace_text *list, const char *entry, size_t length)
+{
+    if (list->length > PREFIX)
+        grace_text_add_char(list, ':');
+    grace_text_add_bytes(list, entry, length);
+}
+
+/* Split the variable into what the target sees and what an exec of the owner gets. */
+static void split(const char *value, const char *self)
+{
+    struct grace_text seen, whole;
+    grace_text_start(&seen, visible, sizeof visible);
+    grace_text_start(&whole, original, sizeof original);
+    grace_text_add(&seen, VARIABLE);
+    grace_text_add(&whole, VARIABLE);
+    for (const char *at = value; *at != '\0';) {
+        size_t length = 0;
+        while (at[length] != '\0' && !is_separator(at[length]))
+            length++;
+        if (length > 0 && !names_libgrace(at, length, self)) {
+            add_entry(&seen, at, length);
+            add_entry(&whole, at, length);
+        } else if (length > 0 && entry_name[0] == '\0') {
+            remember_entry(at, length);
+            add_entry(&whole, entry_name, strlen(entry_name));
+        }
+        at += length;
+        while (is_separator(*at))
+            at++;
+    }
+    if (whole.cut)
+        entry_name[0] = '\0'; /* it could not be put back */
+    if (seen.length == PREFIX)
+        visible[0] = '\0';
+}
+
+void grace_environment_hide(char **environment, const char *self)
+{
+    for (char **at = environment; *at != NULL; at++) {
+        if (strncmp(*at, VARIABLE, PREFIX) != 0)
+            continue;
+        split(*at + PREFIX, self);
+        if (entry_name[0] == '\0')
+            return;
+        if (visible[0] == '\0') {
+            do {
+                at[0] = at[1];
+            } while (*at++ != NULL);
+        } else {
+            memcpy(*at, visible, strlen(visible) + 1); /* never longer than it was */
+        }
+        return;
+    }
+}
+
+char *const *grace_environment_restore(char *const *environment, char **vector, char *entry)
+{
+    if (entry_name[0] == '\0')
+        return environment;
+    const char *current = NULL;
+    size_t count = 0;
+    if (environment != NULL) {
+        for (; environment[count] != NULL; count++) {
+            vector[count] = environment[count];
+            if (current == NULL && strncmp(environment[count], VARIABLE, PREFIX) == 0) {
+                current = environment[count];
+                vector[count] = entry;
+            }
+        }
+    }
+    struct grace_text text;
+    grace_text_start(&text, entry, GRACE_PRELOAD_MAX);
+    if (strcmp(current == NULL ? "" : current, visible) == 0) {
+        grace_text_add(&text, original); /* in its old place among the others */
+    } else {
+        grace_text_add(&text, VARIABLE);
+        grace_text_add(&text, entry_name);
+        if (current != NULL && current[PREFIX] != '\0') {
+            grace_text_add(&text, ":");
+            grace_text_add(&text, current + PREFIX);
+        }
+    }
+    if (text.cut)
+        return environment;
+    if (current == NULL)
+        vector[count++] = entry;
+    vector[count] = NULL;
+    return vector;
+}

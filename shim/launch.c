@@ -1,0 +1,109 @@
+/*
+ * Starting the conductor out of a signal handler.
+ *
+ * At a safe point that is pthread_create, on a stack of our own, since the handler may be running
+ * on an alternate stack with room for little more than itself. Anywhere else a one-shot timer sends
+ * the same signal again in a fraction of a millisecond, and the place it interrupts is judged anew.
+ * The target goes on working in between. Raw system calls: libc's timer_create allocates.
+ */
+#include "shim.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "arch.h"
+#include "raw.h"
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+int grace_thread_start(void *(*function)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    uint64_t mask;
+    if (pthread_attr_init(&attributes) != 0)
+        return ENOMEM;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 256 * 1024);
+    /* The new thread inherits the mask: no signal of the target's may ever run on it. */
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+    int result = pthread_create(&thread, &attributes, function, argument);
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
+    pthread_attr_destroy(&attributes);
+    return result;
+}
+
+/* ---- the timer ----------------------------------------------------------------------------- */
+
+static bool timer_arm(const struct grace_launch *launch)
+{
+    struct itimerspec soon = {.it_value = {.tv_nsec = GRACE_LAUNCH_RETRY_US * 1000}};
+    return syscall(SYS_timer_settime, launch->timer, 0, &soon, NULL) == 0;
+}
+
+static bool timer_start(struct grace_launch *launch)
+{
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = launch->signo;
+    event.sigev_value.sival_ptr = launch; /* tells its signals from all others */
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &launch->timer) != 0)
+        return false;
+    if (timer_arm(launch))
+        return true;
+    syscall(SYS_timer_delete, launch->timer);
+    return false;
+}
+
+/* ---- the launch ---------------------------------------------------------------------------- */
+
+static void start(void *argument)
+{
+    struct grace_launch *launch = argument;
+    if (grace_now_ms() >= launch->limit_ms || grace_thread_start(launch->conductor, NULL) != 0)
+        launch->stuck();
+}
+
+/* Returns true when the launch is over, one way or the other. */
+static bool attempt(struct grace_launch *launch, const ucontext_t *context)
+{
+    if (grace_now_ms() < launch->limit_ms && !grace_safepoint_at(context))
+        return false;
+    grace_call_on_stack(start, launch, launch->stack + sizeof launch->stack);
+    return true;
+}
+
+void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context)
+{
+    launch->signo = signo;
+    launch->limit_ms = grace_now_ms() + GRACE_LAUNCH_LIMIT_MS;
+    if (attempt(launch, context))
+        return;
+    atomic_store_explicit(&launch->pending, 1, memory_order_release);
+    if (timer_start(launch))
+        return;
+    atomic_store_explicit(&launch->pending, 0, memory_order_relaxed);
+    launch->limit_ms = 0;
+    attempt(launch, context);
+}
+
+bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
+                        const ucontext_t *context)
+{
+    if (info->si_code != SI_TIMER || info->si_value.sival_ptr != launch)
+        return false;
+    /* Two of these may run at once, in two threads: the one that takes the word goes on. */
+    uint32_t armed = 1;
+    if (!atomic_compare_exchange_strong_explicit(&launch->pending, &armed, 2, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return true;
+    if (attempt(launch, context)) {
+        syscall(SYS_timer_delete, launch->timer);
+        atomic_store_explicit(&launch->pending, 0, memory_order_release);
+    } else {
+        atomic_store_explicit(&launch->pending, 1, memory_order_release);
+        timer_arm(launch);
+    }
+    return true;
+}

@@ -1,0 +1,218 @@
+/*
+ * The constructor: decides whether this process becomes the owner, and gets everything ready that
+ * a stop will need, so that a stop neither allocates, looks up nor loads.
+ *
+ * It fails open: whatever goes wrong is one line in the log, and the target runs as if libgrace
+ * were not there.
+ */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "hooks/log.h"
+#include "hooks/text.h"
+
+static char library_path[PATH_MAX];
+static char origin[PATH_MAX];
+static char grace_command[PATH_MAX];
+static char program_name[256];
+
+static const char *value_of(char *const *environment, const char *name)
+{
+    size_t length = strlen(name);
+    for (; *environment != NULL; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
+    return NULL;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* The name that the user knows the program by: for a script that is the script, not its
+ * interpreter. */
+static void learn_program(void)
+{
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    struct grace_text text;
+    grace_text_start(&text, program_name, sizeof program_name);
+    grace_text_add(&text, path == NULL ? "unknown" : base_name(path));
+    grace_shim.program = program_name;
+}
+
+static bool learn_places(void)
+{
+    Dl_info own;
+    if (dladdr((void *)(uintptr_t)&learn_places, &own) == 0 ||
+        realpath(own.dli_fname, library_path) == NULL)
+        return false;
+    memcpy(origin, library_path, sizeof origin);
+    *strrchr(origin, '/') = '\0';
+    /* Beside the library in a build, in bin/ when installed in lib/<multiarch>/. */
+    static const char *const places[] = {"/grace", "/../../bin/grace", "/../bin/grace"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct grace_text text;
+        grace_text_start(&text, grace_command, sizeof grace_command);
+        grace_text_add(&text, origin);
+        grace_text_add(&text, places[i]);
+        if (access(grace_command, X_OK) == 0)
+            return true;
+    }
+    grace_command[0] = '\0';
+    return true;
+}
+
+/* ---- the plan ------------------------------------------------------------------------------ */
+
+static void complain(const struct grace_problems *problems, const char *file)
+{
+    struct grace_plan *defaults = grace_plan_default();
+    if (defaults != NULL)
+        grace_log_setup(&defaults->log, grace_shim.program); /* kept: the log uses it from now on */
+    char text[GRACE_LOG_MESSAGE_MAX];
+    const struct grace_problem *first = NULL;
+    for (size_t i = 0; i < problems->count && first == NULL; i++)
+        if (problems->list[i].severity == GRACE_FATAL)
+            first = &problems->list[i];
+    if (first == NULL)
+        return;
+    grace_problem_format(first, text, sizeof text);
+    if (problems->fatal > 1)
+        grace_log(GRACE_LOG_ERROR, "config",
+                  "%s; and %zu more (see: grace check %s). "
+                  "The program runs without libgrace.",
+                  text, problems->fatal - 1, file);
+    else
+        grace_log(GRACE_LOG_ERROR, "config", "%s. The program runs without libgrace.", text);
+}
+
+static bool read_plan(char *const *environment)
+{
+    char path[PATH_MAX];
+    struct grace_problems problems = GRACE_PROBLEMS_EMPTY;
+    int found = grace_plan_find(value_of(environment, "GRACE_CONFIG"), grace_shim.program, path,
+                                sizeof path);
+    if (found > 0)
+        grace_shim.plan = grace_plan_read(path, &problems);
+    else if (found == 0)
+        grace_shim.plan = grace_plan_default();
+    if (grace_shim.plan == NULL)
+        complain(&problems, path);
+    grace_problems_free(&problems);
+    return grace_shim.plan != NULL;
+}
+
+/* ---- hooks --------------------------------------------------------------------------------- */
+
+/* The environment as it is now, in memory that the target does not know: programs overwrite the
+ * original one to change how ps shows them. */
+static char *const *copy_environment(char *const *environment)
+{
+    size_t count = 0, bytes = 0;
+    for (; environment[count] != NULL; count++)
+        bytes += strlen(environment[count]) + 1;
+    char **copy = malloc((count + 1) * sizeof *copy + bytes);
+    if (copy == NULL)
+        return NULL;
+    char *to = (char *)(copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(environment[i]) + 1;
+        copy[i] = memcpy(to, environment[i], size);
+        to += size;
+    }
+    copy[count] = NULL;
+    return copy;
+}
+
+static bool load_hooks(char *const *environment)
+{
+    size_t count = grace_shim.plan->hook_count;
+    grace_shim.ledger = grace_ledger_create(count);
+    if (grace_shim.ledger == NULL)
+        return false;
+    if (count == 0)
+        return true;
+    grace_shim.hooks = calloc(count, sizeof *grace_shim.hooks);
+    grace_shim.environment = copy_environment(environment);
+    if (grace_shim.hooks == NULL || grace_shim.environment == NULL)
+        return false;
+    const struct grace_hook_places places = {
+        .origin = origin,
+        .executable = grace_command[0] == '\0' ? NULL : grace_command,
+        .environment = grace_shim.environment,
+        .load = true,
+    };
+    for (size_t i = 0; i < count; i++) {
+        const struct grace_hook_plan *plan = &grace_shim.plan->hooks[i];
+        if (grace_hook_load(&grace_shim.hooks[i], grace_shim.plan, plan, &places) != 0)
+            grace_log(GRACE_LOG_WARNING, "config", "%s:%u: hook \"%s\" will fail: %s", plan->file,
+                      plan->line, plan->name, grace_shim.hooks[i].error.text);
+    }
+    return true;
+}
+
+/* ---- the constructor ----------------------------------------------------------------------- */
+
+/* `programs` names who may become the owner: by base name or path, as it was executed. */
+static bool may_own(void)
+{
+    const char *const *name = grace_shim.plan->programs;
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    char executable[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
+    executable[length < 0 ? 0 : length] = '\0';
+    if (name == NULL)
+        return true;
+    for (; *name != NULL; name++) {
+        if (strchr(*name, '/') == NULL &&
+            (strcmp(*name, grace_shim.program) == 0 || strcmp(*name, base_name(executable)) == 0))
+            return true;
+        if (strcmp(*name, executable) == 0 || (path != NULL && strcmp(*name, path) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void become_owner(char **environment)
+{
+    grace_environment_hide(environment, library_path);
+    if (!load_hooks(environment)) {
+        grace_log(GRACE_LOG_ERROR, "start", "out of memory. The program runs without libgrace.");
+        return;
+    }
+    grace_safepoint_setup();
+    atomic_store_explicit(&grace_shim.owner, (int32_t)getpid(), memory_order_release);
+    grace_dispositions_adopt();
+}
+
+static bool is_disabled(char *const *environment)
+{
+    const char *value = value_of(environment, "GRACE_DISABLE");
+    return getauxval(AT_SECURE) != 0 || (value != NULL && strcmp(value, "1") == 0);
+}
+
+__attribute__((constructor)) static void construct(int argc, char **argv, char **environment)
+{
+    (void)argc;
+    GRACE_KEEP_ERRNO;
+    if (is_disabled(environment) || !learn_places())
+        return;
+    grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
+    (void)argv;
+    learn_program();
+    if (!read_plan(environment)) {
+        grace_environment_hide(environment, library_path);
+        return;
+    }
+    grace_log_setup(&grace_shim.plan->log, grace_shim.program);
+    if (may_own())
+        become_owner(environment);
+}

@@ -1,0 +1,303 @@
+/*
+ * The safe point: a moment at which an interrupted thread holds none of libc's locks.
+ *
+ * pthread_create takes malloc's lock and those of the stack cache; a handler that interrupted
+ * malloc and calls it waits for itself. Whether a thread is inside malloc cannot be asked, but
+ * where its instruction pointer is can. It is safe when
+ *   - it lies outside the text of libc, ld.so, libgrace and of whichever object defines malloc; or
+ *   - the thread sits in a blocking system call made by libc: libc's lists are whole there. Such a
+ *     call is at the system call instruction (it will be restarted) or just behind it with -EINTR.
+ *     Calls that malloc itself makes (mmap, brk, …), and a wait for one of libc's own locks, are
+ * not on the list.
+ *
+ * What this does not see: code of the target's that libc called back while holding a lock
+ * (dl_iterate_phdr's callback; a FILE's lock in fopencookie). pthread_create needs neither.
+ *
+ * The same question about the calling thread itself (exit called inside a handler) is answered by
+ * looking for signal frames on its stack: each holds the context that it interrupted.
+ */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/uio.h>
+
+#include "arch.h"
+#include "raw.h"
+
+struct range {
+    uintptr_t start, end;
+};
+
+/* Text in which a thread may hold a lock. Few and constant after the constructor. */
+#define RANGES 16
+static struct range guarded[RANGES];
+static size_t guarded_count;
+static struct range loader; /* ld.so: even its system calls are made under its lock */
+
+/* ---- where the code lies ------------------------------------------------------------------- */
+
+struct search {
+    uintptr_t malloc_address, libc_address, own_address, loader_base;
+};
+
+static bool covers(const struct dl_phdr_info *object, uintptr_t address)
+{
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD &&
+            address - (object->dlpi_addr + part->p_vaddr) < part->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static void guard_text(const struct dl_phdr_info *object, bool is_loader)
+{
+    for (size_t i = 0; i < object->dlpi_phnum && guarded_count < RANGES; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
+            continue;
+        struct range range = {object->dlpi_addr + part->p_vaddr,
+                              object->dlpi_addr + part->p_vaddr + part->p_memsz};
+        guarded[guarded_count++] = range;
+        if (is_loader)
+            loader = range;
+    }
+}
+
+static int visit(struct dl_phdr_info *object, size_t size, void *argument)
+{
+    (void)size;
+    const struct search *search = argument;
+    bool is_loader = search->loader_base != 0 && object->dlpi_addr == search->loader_base;
+    /* libpthread is an object of its own before glibc 2.34. */
+    bool is_libpthread =
+        object->dlpi_name != NULL && strstr(object->dlpi_name, "/libpthread") != NULL;
+    if (is_loader || is_libpthread || covers(object, search->malloc_address) ||
+        covers(object, search->libc_address) || covers(object, search->own_address))
+        guard_text(object, is_loader);
+    return 0;
+}
+
+void grace_safepoint_setup(void)
+{
+    struct search search = {
+        .malloc_address = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc"),
+        .libc_address = (uintptr_t)dlsym(RTLD_NEXT, "gnu_get_libc_version"),
+        .own_address = (uintptr_t)&grace_safepoint_setup,
+        .loader_base = (uintptr_t)getauxval(AT_BASE),
+    };
+    dl_iterate_phdr(visit, &search);
+}
+
+static bool within(const struct range *range, uintptr_t address)
+{
+    return address >= range->start && address < range->end;
+}
+
+static bool is_guarded(uintptr_t address)
+{
+    for (size_t i = 0; i < guarded_count; i++)
+        if (within(&guarded[i], address))
+            return true;
+    return false;
+}
+
+/* ---- blocking system calls ----------------------------------------------------------------- */
+
+static bool blocks_outside_locks(const ucontext_t *context, long number)
+{
+    switch (number) {
+    case SYS_read:
+    case SYS_readv:
+    case SYS_pread64:
+    case SYS_preadv:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_epoll_pwait:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_msgrcv:
+    case SYS_msgsnd:
+    case SYS_semtimedop:
+    case SYS_semop:
+    case SYS_flock:
+    case SYS_fcntl:
+    case SYS_ioctl:
+    case SYS_io_getevents:
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_tee:
+    case SYS_fsync:
+    case SYS_fdatasync:
+#ifdef SYS_poll
+    case SYS_poll:
+    case SYS_select:
+    case SYS_epoll_wait:
+    case SYS_pause:
+#endif
+#ifdef SYS_epoll_pwait2
+    case SYS_epoll_pwait2:
+    case SYS_io_uring_enter:
+#endif
+        return true;
+    case SYS_futex: {
+        /* libc's low-level locks wait with FUTEX_WAIT for the value 2; condition variables,
+         * semaphores and joins do not. */
+        long operation = grace_context_argument(context, 1) & FUTEX_CMD_MASK;
+        return !(operation == FUTEX_WAIT && (uint32_t)grace_context_argument(context, 2) == 2);
+    }
+    default:
+        return false;
+    }
+}
+
+static bool is_readable_code(uintptr_t address)
+{
+    return is_guarded(address) && is_guarded(address + GRACE_SYSCALL_LENGTH - 1);
+}
+
+bool grace_safepoint_at(const ucontext_t *context)
+{
+    uintptr_t ip = grace_context_ip(context);
+    if (!is_guarded(ip))
+        return true;
+    if (within(&loader, ip))
+        return false;
+    if (is_readable_code(ip) && grace_is_syscall_at(ip))
+        return blocks_outside_locks(context, grace_context_number(context));
+    uintptr_t before = ip - GRACE_SYSCALL_LENGTH;
+    if (!is_readable_code(before) || !grace_is_syscall_at(before) ||
+        grace_context_result(context) != -EINTR)
+        return false;
+    /* No call of malloc's returns EINTR, but a wait for a lock does. On x86_64 the number is gone
+     * by now; the arguments are not, and the futex call is told by its operation alone. */
+    long operation = grace_context_argument(context, 1);
+    bool lock_wait = (operation == FUTEX_WAIT || operation == FUTEX_WAIT_PRIVATE) &&
+                     (uint32_t)grace_context_argument(context, 2) == 2 &&
+                     grace_context_argument(context, 3) == 0;
+    return !lock_wait;
+}
+
+/* ---- signal frames on the caller's own stack ----------------------------------------------- */
+
+#if defined(__x86_64__)
+
+/* What the kernel puts on the stack for a handler: arch/x86/include/asm/sigframe.h, struct
+ * rt_sigframe. The address to return to is libc's restorer, whose instructions every unwinder
+ * knows. */
+struct frame {
+    uintptr_t restorer;
+    ucontext_t context;
+};
+/* The kernel's ucontext ends before libc's larger sigset_t; only what both have is looked at. */
+#define FRAME_SIZE (offsetof(struct frame, context) + offsetof(ucontext_t, uc_sigmask) + 8)
+
+static bool read_memory(uintptr_t address, void *buffer, size_t size)
+{
+    struct iovec local = {buffer, size}, remote = {(void *)address, size};
+    return syscall(SYS_process_vm_readv, grace_getpid(), &local, 1L, &remote, 1L, 0L) == (long)size;
+}
+
+static bool is_restorer(uintptr_t address)
+{
+    static const unsigned char code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+    unsigned char bytes[sizeof code];
+    return read_memory(address, bytes, sizeof bytes) && memcmp(bytes, code, sizeof code) == 0;
+}
+
+static bool looks_like_frame(const struct frame *frame)
+{
+    const ucontext_t *context = &frame->context;
+    uint16_t code_segment = (uint16_t)(context->uc_mcontext.gregs[REG_CSGSFS] & 0xffff);
+    return (context->uc_flags & ~7ul) == 0 && context->uc_link == NULL && code_segment == 0x33 &&
+           frame->restorer > 4096 && is_restorer(frame->restorer);
+}
+
+/* The end of the stack that `sp` is on; SIZE beyond which nobody looks. */
+#define LOOK_AT_MOST (8u << 20)
+static uintptr_t stack_end(uintptr_t sp)
+{
+    stack_t alternate;
+    uintptr_t limit = sp + LOOK_AT_MOST, self = (uintptr_t)pthread_self();
+    if (sigaltstack(NULL, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK) &&
+        sp - (uintptr_t)alternate.ss_sp < alternate.ss_size)
+        return (uintptr_t)alternate.ss_sp + alternate.ss_size;
+    if (grace_gettid() == grace_getpid())
+        return sp < (uintptr_t)grace_shim.stack_end && (uintptr_t)grace_shim.stack_end < limit
+                   ? (uintptr_t)grace_shim.stack_end
+                   : limit;
+    /* libc keeps a thread's own descriptor at the top of its stack. */
+    return sp < self && self < limit ? self : limit;
+}
+
+/* The first signal frame between sp and end. Returns 1 and fills `found` and its address, 0 when
+ * there is none, -1 when the stack cannot be read. Read through the kernel: where the stack ends
+ * is only guessed for threads that libc did not make. */
+static int find_frame(uintptr_t sp, uintptr_t end, struct frame *found)
+{
+    enum { WORDS = 128 };
+    uintptr_t words[WORDS];
+    for (uintptr_t at = sp & ~(uintptr_t)7, first = at; at < end; at += sizeof words) {
+        size_t size = end - at < sizeof words ? (end - at) & ~(uintptr_t)7 : sizeof words;
+        if (!read_memory(at, words, size))
+            return at == first ? -1 : 0;
+        for (size_t i = 0; i < size / sizeof *words; i++) {
+            if (words[i] < 4096 || words[i] >> 47 != 0)
+                continue; /* no code is there */
+            if (i + 2 < size / sizeof *words && words[i + 2] != 0)
+                continue; /* uc_link is zero */
+            if (read_memory(at + i * sizeof *words, found, FRAME_SIZE) && looks_like_frame(found))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+bool grace_safepoint_here(void)
+{
+    uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+    for (int depth = 0; depth < 16; depth++) {
+        struct frame frame;
+        int found = find_frame(sp, stack_end(sp), &frame);
+        if (found <= 0)
+            return found == 0;
+        if (!grace_safepoint_at(&frame.context))
+            return false;
+        sp = grace_context_sp(&frame.context);
+    }
+    return false; /* deeper than any real program: take no risk */
+}
+
+#else
+
+bool grace_safepoint_here(void)
+{
+    /* Signal frames are not told here; a thread on its alternate stack is in a handler for sure. */
+    stack_t alternate;
+    return sigaltstack(NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK);
+}
+
+#endif

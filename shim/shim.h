@@ -1,0 +1,240 @@
+/*
+ * libgrace.so from within: the state that its parts share, and what each part offers the others.
+ *
+ *   preload.c      the constructor: becomes the owner, or stays out of the way
+ *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
+ *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
+ *   arrival.c      what happens when a managed signal arrives
+ *   safepoint.c    whether an interrupted thread holds none of libc's locks
+ *   launch.c       starting the conductor out of a signal handler, at a safe point
+ *   stop.c         one stop: who leads it, who waits, when it is over
+ *   conductor.c    leading: phases, hooks, deadline, log
+ *   worker.c       threads for in-process hooks, and what a hook may do to them
+ *   ending.c       the signal's own action at the end, end = "exit" and end = N
+ *   calls/         the interposed calls, thin doors to the above
+ */
+#ifndef GRACE_SHIM_SHIM_H
+#define GRACE_SHIM_SHIM_H
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "config/plan.h"
+#include "hooks/hook.h"
+#include "hooks/ledger.h"
+
+/* Set once by the constructor, before the target's main(); constant from then on. */
+struct grace_shim {
+    _Atomic int32_t owner; /* pid; 0: libgrace does nothing in this process */
+    struct grace_plan *plan;
+    struct grace_loaded_hook *hooks; /* in the order of plan->hooks */
+    struct grace_ledger *ledger;
+    char *const *environment; /* what hooks' commands start from */
+    const char *program;      /* the target's name */
+    const char *stack_end;    /* above it there is nothing of the main thread's stack */
+};
+
+extern struct grace_shim grace_shim;
+
+/*
+ * Whether this process is the one whose end triggers the hooks. Asks the kernel each time: a forked
+ * child has all of our memory, and a vfork child even shares it. Async-signal-safe; changes errno
+ * never.
+ */
+bool grace_is_owner(void);
+
+/* Keeps errno over a block: { GRACE_KEEP_ERRNO; … } */
+static inline void grace_errno_restore(const int *saved)
+{
+    errno = *saved;
+}
+#define GRACE_KEEP_ERRNO                                                                           \
+    __attribute__((cleanup(grace_errno_restore), unused)) const int grace_saved_errno = errno
+
+/* ---- environment.c ------------------------------------------------------------------------- */
+
+/*
+ * Take libgrace's entry out of LD_PRELOAD in an environment, in place. `self` is the name under
+ * which it was loaded (the file's path). Not thread-safe: before main() only.
+ */
+void grace_environment_hide(char **environment, const char *self);
+
+/* Put the entry back: the environment for an exec by the owner. `vector` has room for the
+ * pointers of `environment` plus two, `entry` for GRACE_PRELOAD_MAX bytes. Returns vector, or
+ * `environment` itself when there is nothing to put back. Async-signal-safe. */
+#define GRACE_PRELOAD_MAX 4096
+char *const *grace_environment_restore(char *const *environment, char **vector, char *entry);
+
+/* ---- dispositions.c ------------------------------------------------------------------------ */
+
+/* sigaction(2) as the target means it; `real` is libc's. Async-signal-safe, lock-free. */
+typedef int grace_sigaction_function(int, const struct sigaction *, struct sigaction *);
+int grace_disposition(int signo, const struct sigaction *action, struct sigaction *old,
+                      grace_sigaction_function *real);
+grace_sigaction_function *grace_real_sigaction(void);
+
+/* Whether libgrace stands between the target and the kernel for this signal. Any int is allowed. */
+bool grace_disposition_managed(int signo);
+
+/* Take the managed signals over, whatever their disposition is now. Constructor only. */
+void grace_dispositions_adopt(void);
+
+/* What the target set for a signal, by the slot that the kernel called. */
+struct grace_disposition {
+    void (*handler)(int, siginfo_t *, void *); /* NULL: SIG_DFL */
+    bool once;                                 /* SA_RESETHAND */
+};
+struct grace_disposition grace_disposition_of_slot(unsigned slot);
+
+/* The target's handler for a managed signal is about to run once: from now on the default. */
+void grace_disposition_reset(int signo, unsigned slot);
+
+/* ---- arrival.c ----------------------------------------------------------------------------- */
+
+/* A managed signal arrived through a slot. Runs as the signal's handler. */
+void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot);
+
+/* ---- safepoint.c --------------------------------------------------------------------------- */
+
+/* Learn where the code of libc, ld.so, libgrace and the allocator lies. Constructor only. */
+void grace_safepoint_setup(void);
+
+/* Whether the thread that was interrupted at this context holds none of libc's locks. */
+bool grace_safepoint_at(const ucontext_t *context);
+
+/* The same for the calling thread itself: true in normal context; inside signal handlers (found on
+ * its stack) true when each of them interrupted it at a safe point. Async-signal-safe. */
+bool grace_safepoint_here(void);
+
+/* ---- launch.c ------------------------------------------------------------------------------ */
+
+/* Start a thread of libgrace's own with every signal blocked. Only at a safe point. Returns 0 or
+ * errno. */
+int grace_thread_start(void *(*function)(void *), void *argument);
+
+/*
+ * Starting a thread of libgrace's out of a signal handler: now when the context is a safe point,
+ * else from a timer that looks again until GRACE_LAUNCH_LIMIT_MS have passed; then, or when no
+ * thread can be had, `stuck` is called instead, in the handler. Both run on the launch's own stack.
+ */
+#define GRACE_LAUNCH_RETRY_US 300
+#define GRACE_LAUNCH_LIMIT_MS 250
+struct grace_launch {
+    void *(*conductor)(void *);
+    void (*stuck)(void);
+    int signo;
+    int timer; /* the kernel's id */
+    uint64_t limit_ms;
+    _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
+    _Alignas(64) char stack[64 * 1024];
+};
+void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context);
+
+/* Whether this siginfo is the launch's timer's. If so, looks again and returns true. */
+bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
+                        const ucontext_t *context);
+
+/* ---- stop.c -------------------------------------------------------------------------------- */
+
+/* What is known of a stop; written by whoever began it, before anyone else reads it. */
+struct grace_stop_facts {
+    enum grace_cause cause;
+    int signo;         /* 0: none */
+    int status;        /* exit status; -1: none or not known */
+    int sender_pid;    /* 0: not known */
+    int sender_uid;    /* -1: not known */
+    siginfo_t info;    /* valid when signo is not 0 */
+    uint64_t began_ms; /* CLOCK_MONOTONIC */
+};
+
+/*
+ * The owner is about to end by a call of its own. Runs what has to run; returns when the ending may
+ * take its course. Does not return when another ending is already under way.
+ */
+void grace_stop_by_call(enum grace_cause cause, int status);
+
+/* A stop signal without a handler of the target's arrived. Async-signal-safe; returns at once. */
+void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context);
+
+/* Whether this siginfo comes from libgrace's own timer rather than from a sender; looks after it.
+ */
+bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
+
+/* A chain signal arrived for the target's own handler. Returns true when the handler may run now,
+ * false when the signal will be queued again after the announcement. */
+bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context);
+
+/* Whether libgrace leads this stop: then it also ends the process. */
+bool grace_stop_is_led_by_signal(void);
+
+/* The calling thread is about to call exit on libgrace's behalf: let it through. */
+void grace_stop_let_exit_pass(void);
+
+/* For the conductor: the stop, whether it is to be cut short, and a futex word that moves when
+ * something changes. */
+const struct grace_stop_facts *grace_stop_facts(void);
+bool grace_stop_is_cut(void);
+uint32_t grace_stop_bell_value(void);
+void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms);
+void grace_stop_bell_ring(void);
+
+/* ---- conductor.c --------------------------------------------------------------------------- */
+
+/*
+ * Run the hooks of the phases from first to last that are still owed. With `in_process` false only
+ * external ones: the others are skipped, with a line that says so. Async-signal-safe in that case.
+ */
+void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process);
+
+/* Whether any hook of these phases would run for this cause. */
+bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last,
+                              enum grace_cause cause);
+
+/* The lines at the beginning and the end of a stop. */
+void grace_conductor_log_begin(void);
+void grace_conductor_log_end(void);
+
+/* ---- worker.c ------------------------------------------------------------------------------ */
+
+/*
+ * Run one function on a thread of its own, `timeout_ms` at most. It gets a copy of the argument
+ * (`size` bytes, GRACE_WORK_MAX at most), which is copied back unless the function was abandoned.
+ * Returns its outcome; `detail` is the signal or exit status where there is one. Conductor only.
+ */
+#define GRACE_WORK_MAX 2048
+typedef int grace_work(void *argument);
+enum grace_outcome grace_worker_run(grace_work *work, void *argument, size_t size,
+                                    uint32_t timeout_ms, int *detail);
+
+/* The hooks are through and the target goes on to its own ending: take the fault handlers away. */
+void grace_worker_stand_down(void);
+
+/* Whether the caller runs on a worker's stack. Async-signal-safe. */
+bool grace_worker_is_current(void);
+
+/* End the work of the calling worker with this outcome; its thread never runs again. */
+_Noreturn void grace_worker_give_up(enum grace_outcome outcome, int detail);
+
+/* ---- ending.c ------------------------------------------------------------------------------ */
+
+/* Take a signal's default action with its original siginfo. As PID 1: _exit(128 + signo). */
+_Noreturn void grace_end_by_signal(int signo, const siginfo_t *info);
+
+/* End the process as the config says, after a stop that libgrace led. `in_thread`: on a thread of
+ * ours; false: in a handler over any code, where only the plainest ending is safe. */
+_Noreturn void grace_end(bool in_thread);
+
+/* What comes after the hooks, for the log. */
+const char *grace_end_description(void);
+
+/* Whether this siginfo asks the main thread to leave through exit(); if so, redirects it. */
+bool grace_end_exit_requested(const siginfo_t *info, ucontext_t *context);
+
+/* libc's own ending, without any of ours. */
+_Noreturn void grace_real__exit(int status);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * One stop: who leads it, who waits, when it is over.
+ *
+ *        by a signal or a call (CAS)             hooks are through
+ *   NONE ────────────────────────────▶ LED ─────────────────────────▶ DONE ─▶ the ending itself
+ *
+ * Whoever moves NONE to LED decides how the process ends. A stop by signal is led by the conductor,
+ * a thread that the handler starts; it ends with the signal's own action, and every thread that
+ * meanwhile calls exit waits for that. A stop by call (exit, return, _exit, quick_exit) is
+ * conducted on a thread of its own too when the caller is at a safe point, else on the calling
+ * thread with external hooks only; then the call goes on as libc would.
+ *
+ * Apart from that, an announcement may come first: a chain signal that the target handles itself
+ * is kept back while the announce hooks run, then queued again as it was.
+ */
+#include "shim.h"
+
+#include <string.h>
+
+#include "arch.h"
+#include "hooks/log.h"
+#include "raw.h"
+
+/* Ctrl-C to a whole group and a supervisor's TERM behind it are one. */
+#define SECOND_SIGNAL_AFTER_MS 500
+
+enum { NONE, LED, DONE };
+
+static struct {
+    _Atomic uint32_t state; /* futex: moves to DONE */
+    _Atomic uint32_t bell;  /* futex: something has changed */
+    _Atomic uint32_t lead;  /* futex lock: one conducts at a time */
+    _Atomic uint32_t cut;
+    bool by_signal;
+    pid_t leader; /* the thread whose call began the stop */
+    _Atomic uint64_t first_signal_ms;
+    _Atomic uint64_t cut_ms;
+    struct grace_stop_facts facts;
+} stop = {.facts = {.status = -1, .sender_uid = -1}};
+
+/* ---- for the conductor --------------------------------------------------------------------- */
+
+const struct grace_stop_facts *grace_stop_facts(void)
+{
+    return &stop.facts;
+}
+
+bool grace_stop_is_cut(void)
+{
+    return atomic_load_explicit(&stop.cut, memory_order_acquire) != 0;
+}
+
+uint32_t grace_stop_bell_value(void)
+{
+    return atomic_load_explicit(&stop.bell, memory_order_acquire);
+}
+
+void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms)
+{
+    grace_futex_wait(&stop.bell, seen, timeout_ms);
+}
+
+void grace_stop_bell_ring(void)
+{
+    atomic_fetch_add_explicit(&stop.bell, 1, memory_order_acq_rel);
+    grace_futex_wake_all(&stop.bell);
+}
+
+/* ---- leading ------------------------------------------------------------------------------- */
+
+static void take_lead(void)
+{
+    uint32_t free = 0;
+    while (!atomic_compare_exchange_weak_explicit(&stop.lead, &free, 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+        if (free != 0)
+            grace_futex_wait(&stop.lead, 1, -1);
+        free = 0;
+    }
+}
+
+static void leave_lead(void)
+{
+    atomic_store_explicit(&stop.lead, 0, memory_order_release);
+    grace_futex_wake_all(&stop.lead);
+}
+
+static void conduct(enum grace_phase first, enum grace_phase last, bool in_process)
+{
+    take_lead();
+    grace_conduct(first, last, in_process);
+    leave_lead();
+}
+
+static void finish(void)
+{
+    atomic_store_explicit(&stop.state, DONE, memory_order_release);
+    grace_futex_wake_all(&stop.state);
+}
+
+static void wait_until_done(void)
+{
+    while (atomic_load_explicit(&stop.state, memory_order_acquire) != DONE)
+        grace_futex_wait(&stop.state, LED, -1);
+}
+
+static _Noreturn void wait_for_ever(void)
+{
+    for (;;)
+        grace_futex_wait(&stop.state, atomic_load_explicit(&stop.state, memory_order_relaxed), -1);
+}
+
+/* The whole stop, from announce to the last hook. */
+static void conduct_stop(bool in_process)
+{
+    take_lead();
+    grace_conductor_log_begin();
+    grace_conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, in_process);
+    grace_conductor_log_end();
+    leave_lead();
+}
+
+static void know_sender(const siginfo_t *info)
+{
+    bool by_process =
+        info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
+    stop.facts.sender_pid = by_process ? info->si_pid : 0;
+    stop.facts.sender_uid = by_process ? (int)info->si_uid : -1;
+    stop.facts.info = *info;
+}
+
+/* ---- by a signal --------------------------------------------------------------------------- */
+
+static void *signal_conductor(void *unused)
+{
+    conduct_stop(true);
+    finish();
+    grace_end(true);
+    return unused;
+}
+
+/* No safe point came, or no thread: lead from within the handler, as far as that is safe. */
+static void signal_stuck(void)
+{
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, NULL);
+    conduct_stop(false);
+    finish();
+    grace_end(false);
+}
+
+static struct grace_launch stop_launch = {.conductor = signal_conductor, .stuck = signal_stuck};
+
+static void another_signal(int signo, const siginfo_t *info)
+{
+    uint64_t now = grace_now_ms(), first = 0;
+    if (atomic_load_explicit(&stop.state, memory_order_acquire) == DONE) {
+        if (!stop.by_signal)
+            grace_end_by_signal(signo, info); /* no longer ours to hold */
+        return;
+    }
+    if (atomic_compare_exchange_strong(&stop.first_signal_ms, &first, now))
+        return; /* the first one, during an ending that the target began itself */
+    if (now - first < SECOND_SIGNAL_AFTER_MS ||
+        grace_shim.plan->second_signal == GRACE_SECOND_IGNORE)
+        return;
+    uint64_t uncut = 0;
+    if (atomic_compare_exchange_strong(&stop.cut_ms, &uncut, now)) {
+        atomic_store_explicit(&stop.cut, 1, memory_order_release);
+        grace_stop_bell_ring();
+    } else if (now - uncut >= SECOND_SIGNAL_AFTER_MS) {
+        grace_end_by_signal(signo, info); /* a third: whoever sends it wants it over */
+    }
+}
+
+void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
+{
+    uint32_t none = NONE;
+    if (!atomic_compare_exchange_strong(&stop.state, &none, LED)) {
+        another_signal(signo, info);
+        return;
+    }
+    stop.by_signal = true;
+    stop.facts.cause = GRACE_CAUSE_SIGNAL;
+    stop.facts.signo = signo;
+    stop.facts.began_ms = grace_now_ms();
+    know_sender(info);
+    atomic_store(&stop.first_signal_ms, stop.facts.began_ms);
+    grace_launch(&stop_launch, signo, context);
+}
+
+/* ---- by a call ----------------------------------------------------------------------------- */
+
+static void *call_conductor(void *unused)
+{
+    conduct_stop(true);
+    finish();
+    return unused;
+}
+
+static void lead_call(void)
+{
+    if (grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0) {
+        wait_until_done();
+        return;
+    }
+    /* A handler of the target's that ran above us would wait for us in vain. */
+    uint64_t mask;
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+    conduct_stop(false);
+    finish();
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+/* Another ending came first. Returns when this one may go on regardless. */
+static void wait_for_leader(enum grace_cause cause)
+{
+    wait_until_done();
+    if (!stop.by_signal && stop.leader == grace_gettid())
+        return; /* exit called again by a handler of exit's, or by a signal's above it */
+    bool at_once = cause == GRACE_CAUSE__EXIT || cause == GRACE_CAUSE_QUICK_EXIT;
+    if (stop.by_signal || !at_once)
+        wait_for_ever();
+}
+
+bool grace_stop_is_led_by_signal(void)
+{
+    return stop.by_signal;
+}
+
+void grace_stop_let_exit_pass(void)
+{
+    stop.leader = grace_gettid();
+    stop.by_signal = false;
+}
+
+void grace_stop_by_call(enum grace_cause cause, int status)
+{
+    GRACE_KEEP_ERRNO;
+    if (!grace_is_owner())
+        return;
+    if (grace_worker_is_current())
+        grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
+    uint32_t none = NONE;
+    pid_t self = grace_gettid();
+    if (!atomic_compare_exchange_strong(&stop.state, &none, LED)) {
+        wait_for_leader(cause);
+        return;
+    }
+    stop.leader = self;
+    if (stop.facts.cause != GRACE_CAUSE_SIGNAL)
+        stop.facts.cause = cause;
+    stop.facts.status = status;
+    stop.facts.began_ms = grace_now_ms();
+    if (grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, stop.facts.cause))
+        lead_call();
+    else
+        finish();
+}
+
+/* ---- announcing before the target's own handler -------------------------------------------- */
+
+enum { UNANNOUNCED, ANNOUNCING, ANNOUNCED };
+
+static struct {
+    _Atomic uint32_t state;
+    _Atomic uint64_t taken; /* signals that are kept back … */
+    _Atomic uint64_t ready; /* … and written down whole */
+    siginfo_t infos[65];
+    pid_t threads[65]; /* 0: sent to the process */
+} announcement;
+
+/* Give the target what was kept back. The kernel chooses the thread, as it did the first time. */
+static void queue_again(void)
+{
+    uint64_t ready = atomic_exchange(&announcement.ready, 0);
+    for (int signo = 1; signo <= 64; signo++) {
+        if (!(ready & GRACE_SIGNAL_BIT(signo)))
+            continue;
+        pid_t thread = announcement.threads[signo], pid = grace_getpid();
+        if (thread != 0)
+            syscall(SYS_rt_tgsigqueueinfo, pid, thread, signo, &announcement.infos[signo]);
+        else
+            syscall(SYS_rt_sigqueueinfo, pid, signo, &announcement.infos[signo]);
+    }
+}
+
+static void keep_back(int signo, const siginfo_t *info)
+{
+    uint64_t bit = GRACE_SIGNAL_BIT(signo);
+    if (atomic_fetch_or(&announcement.taken, bit) & bit)
+        return; /* pending already: the kernel, too, keeps one of a kind */
+    announcement.infos[signo] = *info;
+    announcement.threads[signo] = info->si_code == SI_TKILL ? grace_gettid() : 0;
+    atomic_fetch_or(&announcement.ready, bit);
+    if (atomic_load(&announcement.state) == ANNOUNCED)
+        queue_again();
+}
+
+static void announce(bool in_process)
+{
+    take_lead();
+    grace_conductor_log_begin();
+    leave_lead();
+    conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
+    atomic_store(&announcement.state, ANNOUNCED);
+    queue_again();
+}
+
+static void *announce_conductor(void *unused)
+{
+    announce(true);
+    return unused;
+}
+
+static void announce_stuck(void)
+{
+    announce(false);
+}
+
+static struct grace_launch announce_launch = {.conductor = announce_conductor,
+                                              .stuck = announce_stuck};
+
+/* The first chain signal is the cause of whatever ending follows. */
+static void note_signal(int signo, const siginfo_t *info)
+{
+    uint64_t first = 0;
+    if (!atomic_compare_exchange_strong(&stop.first_signal_ms, &first, grace_now_ms()))
+        return;
+    stop.facts.signo = signo;
+    stop.facts.began_ms = grace_now_ms();
+    know_sender(info);
+    stop.facts.cause = GRACE_CAUSE_SIGNAL;
+}
+
+bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context)
+{
+    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement.state) == ANNOUNCED)
+        return true;
+    note_signal(signo, info);
+    /* raise() has to have run the handler when it returns. */
+    if (info->si_code == SI_TKILL && info->si_pid == grace_getpid())
+        return true;
+    if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
+        return true;
+    keep_back(signo, info);
+    uint32_t not_yet = UNANNOUNCED;
+    if (atomic_compare_exchange_strong(&announcement.state, &not_yet, ANNOUNCING))
+        grace_launch(&announce_launch, signo, context);
+    return false;
+}
+
+bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context)
+{
+    return grace_launch_retry(&stop_launch, info, context) ||
+           grace_launch_retry(&announce_launch, info, context);
+}
