@@ -44,6 +44,8 @@ $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
 $(BUILD)/grace: $(ops_obj) $(hooks_obj) $(config_obj)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+# What a plugin shares with the rest of libgrace is linked into it: it looks up nothing in the target.
+$(BUILD)/hooks/flush.so: $(BUILD)/obj/hooks/flush_stdio.o $(BUILD)/obj/hooks/kernel.o
 $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $($*_libs)

@@ -108,36 +108,51 @@ static GRACE_PLAIN int descriptor_number(const char *name)
     return number;
 }
 
-/* Kernels before 5.9 have no close_range. Closing while reading makes the list skip entries, so
- * read again until a whole pass finds nothing to close. */
-static GRACE_PLAIN int close_listed(unsigned first, unsigned last)
+GRACE_PLAIN int grace_kernel_each_descriptor(void (*visit)(int, void *), void *argument)
 {
     long list =
         grace_kernel(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (list < 0)
-        return -1;
+        return (int)list;
     _Alignas(8) char buffer[1024];
-    int closed;
-    do {
-        closed = 0;
-        grace_kernel(SYS_lseek, list, 0, 0);
-        for (;;) {
-            long length = grace_kernel(SYS_getdents64, list, buffer, sizeof buffer);
-            if (length <= 0)
-                break;
-            for (long at = 0; at < length;) {
-                struct directory_entry *entry = (struct directory_entry *)(void *)(buffer + at);
-                at += entry->length;
-                int number = descriptor_number(entry->name);
-                if (number < 0 || number == list || (unsigned)number < first ||
-                    (unsigned)number > last)
-                    continue;
-                grace_kernel(SYS_close, number);
-                closed = 1;
-            }
+    long length;
+    while ((length = grace_kernel(SYS_getdents64, list, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < length;) {
+            struct directory_entry *entry = (struct directory_entry *)(void *)(buffer + at);
+            at += entry->length;
+            int number = descriptor_number(entry->name);
+            if (number >= 0 && number != list)
+                visit(number, argument);
         }
-    } while (closed);
+    }
     grace_kernel(SYS_close, list);
+    return (int)length;
+}
+
+struct closing {
+    unsigned first, last;
+    int closed;
+};
+
+static GRACE_PLAIN void close_one(int number, void *argument)
+{
+    struct closing *closing = argument;
+    if ((unsigned)number < closing->first || (unsigned)number > closing->last)
+        return;
+    grace_kernel(SYS_close, number);
+    closing->closed = 1;
+}
+
+/* Kernels before 5.9 have no close_range. Closing while reading makes the list skip entries, so
+ * read again until a whole pass finds nothing to close. */
+static GRACE_PLAIN int close_listed(unsigned first, unsigned last)
+{
+    struct closing closing = {first, last, 0};
+    do {
+        closing.closed = 0;
+        if (grace_kernel_each_descriptor(close_one, &closing) != 0)
+            return -1;
+    } while (closing.closed);
     return 0;
 }
 

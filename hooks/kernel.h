@@ -100,6 +100,13 @@ static inline uint64_t grace_kernel_now_ms(void)
 long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
                         int32_t *child_tid, void (*entry)(void *), void *argument);
 
+/*
+ * Call visit(number, argument) for each open descriptor of this process, without a lock or
+ * allocation. What is opened or closed meanwhile may or may not be seen. Returns 0, or a negative
+ * errno where /proc cannot be read.
+ */
+int grace_kernel_each_descriptor(void (*visit)(int, void *), void *argument);
+
 /* Close every descriptor from first to last in this process, as close_range does, on kernels that
  * lack it too. */
 void grace_kernel_close_range(unsigned first, unsigned last);

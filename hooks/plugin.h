@@ -19,10 +19,13 @@ int grace_plugin_find(const char *origin, const char *plugin, char *path, size_t
 /*
  * Read abi, size and flags of a plugin's `grace_hook` from the file, without loading it: none of
  * its code runs and none of its libraries enters this process. The file is not trusted. Returns 0
- * with *flags set, or -1 with the error set (not ELF, other architecture, no grace_hook, other ABI
- * …).
+ * with *flags set, or -1 with the error set (not ELF, other architecture, no grace_hook, …).
  */
 int grace_plugin_peek(const char *path, uint32_t *flags, struct grace_error *error);
+
+/* What both peek and load check of the numbers that struct grace_hook begins with. */
+int grace_plugin_check_numbers(const char *path, uint32_t abi, uint32_t size, uint32_t flags,
+                               struct grace_error *error);
 
 /* A plugin that is loaded and configured. */
 struct grace_plugin {
