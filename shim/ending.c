@@ -49,7 +49,7 @@ static int flush(void *unused)
 {
     (void)unused;
     struct grace_flushed flushed;
-    grace_flush_stdio(&flushed);
+    grace_flush_stdio(FLUSH_LIMIT_MS, &flushed);
     if (flushed.list_busy)
         grace_log(GRACE_LOG_WARNING, "flush", "open streams not flushed: in use by a thread");
     else if (flushed.skipped + flushed.failed > 0)
