@@ -20,6 +20,10 @@
 
 #include "kernel.h"
 
+/* Streams taken at once, and how often: memory streams hold output for ever. */
+#define TAKEN_MAX  256
+#define PASSES_MAX 64
+
 /* glibc, exported since 2.2; weak, so that another libc leaves us with the standard streams only.
  */
 extern void _IO_list_lock(void) __attribute__((weak));
@@ -115,41 +119,73 @@ static void flush_locked(FILE *file, uint64_t deadline_ms, struct grace_flushed 
         result->failed++;
 }
 
-static void flush_one(FILE *file, uint64_t deadline_ms, struct grace_flushed *result)
+/* Streams that hold output, their locks taken by us. */
+struct taken {
+    FILE *files[TAKEN_MAX];
+    unsigned count;
+};
+
+static void take(FILE *file, struct taken *taken, struct grace_flushed *result)
 {
-    if (ftrylockfile(file) != 0) {
-        /* Without its lock what it holds can change at any time; read only to count. */
-        if (__fpending(file) != 0)
-            result->skipped++;
+    /* Read without its lock, which is enough to pass over the many that hold nothing. */
+    if (__fpending(file) == 0)
         return;
-    }
-    flush_locked(file, deadline_ms, result);
-    funlockfile(file);
+    if (ftrylockfile(file) == 0)
+        taken->files[taken->count++] = file;
+    else
+        result->skipped++;
 }
 
-static void flush_standard(uint64_t deadline_ms, struct grace_flushed *result)
+static void take_listed(struct taken *taken, struct grace_flushed *result)
 {
-    flush_one(stdout, deadline_ms, result);
-    flush_one(stderr, deadline_ms, result);
+    _IO_list_lock();
+    for (void *at = _IO_iter_begin(); at != _IO_iter_end() && taken->count < TAKEN_MAX;
+         at = _IO_iter_next(at))
+        take(_IO_iter_file(at), taken, result);
+    _IO_list_unlock();
+}
+
+/* Whether the list of all streams can be walked now. */
+static bool has_list(struct grace_flushed *result)
+{
+    if (_IO_list_lock == NULL || _IO_list_unlock == NULL || _IO_iter_begin == NULL ||
+        _IO_iter_next == NULL || _IO_iter_file == NULL || _IO_iter_end == NULL)
+        return false;
+    result->list_busy =
+        list_lock != NULL && __atomic_load_n(&list_lock->lock, __ATOMIC_ACQUIRE) != 0;
+    return !result->list_busy;
+}
+
+/*
+ * The list's lock is held while streams are taken, so that none is freed before we have its own
+ * lock; not while they are written: a thread that is stuck there must not hold up the target's
+ * exit(). A stream whose lock we hold cannot be closed.
+ */
+static unsigned flush_some(uint64_t deadline_ms, struct grace_flushed *result)
+{
+    struct taken taken = {.count = 0};
+    result->skipped = 0;
+    if (has_list(result)) {
+        take_listed(&taken, result);
+    } else {
+        take(stdout, &taken, result);
+        take(stderr, &taken, result);
+    }
+    for (unsigned i = 0; i < taken.count; i++) {
+        flush_locked(taken.files[i], deadline_ms, result);
+        funlockfile(taken.files[i]);
+    }
+    return taken.count;
 }
 
 static void flush_all(uint64_t deadline_ms, struct grace_flushed *result)
 {
-    if (_IO_list_lock == NULL || _IO_list_unlock == NULL || _IO_iter_begin == NULL ||
-        _IO_iter_next == NULL || _IO_iter_file == NULL || _IO_iter_end == NULL) {
-        flush_standard(deadline_ms, result);
-        return;
+    for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
+        unsigned before = result->flushed;
+        /* Again only if there may be more: the array was full, and all in it is done with. */
+        if (flush_some(deadline_ms, result) < TAKEN_MAX || result->flushed - before < TAKEN_MAX)
+            return;
     }
-    if (list_lock != NULL && __atomic_load_n(&list_lock->lock, __ATOMIC_ACQUIRE) != 0) {
-        /* The standard streams are never freed; they need no list. */
-        result->list_busy = true;
-        flush_standard(deadline_ms, result);
-        return;
-    }
-    _IO_list_lock();
-    for (void *at = _IO_iter_begin(); at != _IO_iter_end(); at = _IO_iter_next(at))
-        flush_one(_IO_iter_file(at), deadline_ms, result);
-    _IO_list_unlock();
 }
 
 void grace_flush_stdio(uint32_t patience_ms, struct grace_flushed *result)

@@ -27,10 +27,11 @@ bool grace_flush_stdio_prepare(void);
  * output within patience_ms (all together). Input is left as it is: read-ahead of a seekable input
  * stream is given back by exit() only, and an end by a signal never did so.
  *
- * While it runs it holds the list's lock, so that no FILE is closed under it. Without
- * grace_flush_stdio_prepare it waits for that lock, for as long as another thread is in
- * fflush(NULL). A buffer larger than what a pipe has left still blocks, and so does a stream whose
- * cookie functions do: call it on a thread that can be abandoned. Not async-signal-safe.
+ * A FILE that another thread closes meanwhile is safe: the list's lock is held until its own lock
+ * is ours. Without grace_flush_stdio_prepare this waits for the list's lock, for as long as another
+ * thread is in fflush(NULL). A buffer larger than what a pipe has left still blocks, and so does a
+ * stream whose cookie functions do: call it on a thread that can be abandoned. Not
+ * async-signal-safe.
  */
 void grace_flush_stdio(uint32_t patience_ms, struct grace_flushed *result);
 

@@ -20,7 +20,7 @@ static int load_command(struct grace_loaded_hook *hook, const struct grace_hook_
     return 0;
 }
 
-/* An external plugin runs as a command of ours: `grace run-hook CONFIG HOOK`. */
+/* An external plugin runs as a command of ours: `grace run-hook CONFIG HOOK FILE`. */
 static int load_external(struct grace_loaded_hook *hook, const struct grace_plan *plan,
                          const struct grace_hook_places *places)
 {
@@ -35,7 +35,8 @@ static int load_external(struct grace_loaded_hook *hook, const struct grace_plan
     hook->arguments[1] = "run-hook";
     hook->arguments[2] = plan->file;
     hook->arguments[3] = hook->plan->name;
-    hook->arguments[4] = NULL;
+    hook->arguments[4] = hook->path;
+    hook->arguments[5] = NULL;
     if (grace_command_prepare(&hook->command, hook->plan->name, hook->arguments, hook->plan->user,
                               places->environment, &hook->error) != 0)
         return broken(hook);

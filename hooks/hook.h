@@ -22,7 +22,7 @@ struct grace_loaded_hook {
     const struct grace_hook_plan *plan;
     enum grace_hook_kind kind;
     struct grace_command command;
-    const char *arguments[5]; /* what command.argv points to for an external plugin */
+    const char *arguments[6]; /* what command.argv points to for an external plugin */
     char *path;               /* the plugin's file; NULL for a command */
     struct grace_plugin plugin;
     struct grace_error error; /* for GRACE_HOOK_BROKEN: what to tell the user */
