@@ -41,10 +41,10 @@ static char *printable_copy(const char *text)
 
 static bool make_room(struct grace_problems *problems)
 {
-    if (problems->count < problems->capacity)
-        return true;
     if (problems->count >= PROBLEMS_MAX)
         return false;
+    if (problems->count < problems->capacity)
+        return true;
     size_t capacity = problems->capacity == 0 ? 8 : problems->capacity * 2;
     struct grace_problem *list = realloc(problems->list, capacity * sizeof *list);
     if (list == NULL)

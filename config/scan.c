@@ -22,6 +22,7 @@ struct scan {
     bool line_start; /* only blanks since the line began */
     char last;       /* the last character that means something, a string as '"' */
     unsigned last_line;
+    bool wrong_number;
     size_t depth;
     struct bracket brackets[GRACE_CONFIG_DEPTH_MAX + 1]; /* [0] is the file itself */
     struct grace_problems *problems;
@@ -137,8 +138,11 @@ static bool number_fits(const char *text, int base, bool wide)
     return errno == 0 && (wide || (value >= INT_MIN && value <= INT_MAX));
 }
 
-/* At a digit or a sign. Floats have no range to check: libconfig makes them infinite. */
-static void skip_number(struct scan *scan)
+/*
+ * At a digit or a sign. Returns false for a number that libconfig would read as another one; the
+ * scan goes on, to find them all. Floats have no range to check: libconfig makes them infinite.
+ */
+static bool skip_number(struct scan *scan)
 {
     const char *start = scan->at;
     int base = 10;
@@ -155,7 +159,7 @@ static void skip_number(struct scan *scan)
         if (*scan->at == '.' || *scan->at == 'e' || *scan->at == 'E') {
             while (is_digit(*scan->at) || (*scan->at != '\0' && strchr(".eE+-", *scan->at)))
                 scan->at++;
-            return;
+            return true;
         }
     }
     int length = (int)(scan->at - start < 40 ? scan->at - start : 40);
@@ -163,12 +167,11 @@ static void skip_number(struct scan *scan)
     while (*scan->at == 'L')
         scan->at++;
     if (number_fits(start, base, wide))
-        return;
+        return true;
     if (number_fits(start, base, true))
-        fail(scan, scan->line, "the number %.*s needs more than 32 bits; write it as %.*sL", length,
-             start, length, start);
-    else
-        fail(scan, scan->line, "the number %.*s does not fit into 64 bits", length, start);
+        return fail(scan, scan->line, "the number %.*s needs more than 32 bits; write it as %.*sL",
+                    length, start, length, start);
+    return fail(scan, scan->line, "the number %.*s does not fit into 64 bits", length, start);
 }
 
 /* ---- brackets -----------------------------------------------------------------------------------
@@ -245,7 +248,7 @@ static bool take_token(struct scan *scan)
         return true;
     }
     if (is_digit(c) || ((c == '-' || c == '+') && is_digit(scan->at[1]))) {
-        skip_number(scan);
+        scan->wrong_number |= !skip_number(scan);
         return true;
     }
     return take_symbol(scan);
@@ -310,5 +313,5 @@ bool grace_scan(const char *text, size_t length, const char *file, struct grace_
         fine = fail(&scan, scan.brackets[scan.depth].line,
                     "the %c that opens here is never closed; expected %c",
                     scan.brackets[scan.depth].open, closing(scan.brackets[scan.depth].open));
-    return fine;
+    return fine && !scan.wrong_number;
 }

@@ -20,8 +20,8 @@
 
 /*
  * Returns true when libconfig may read the text. False: brackets, strings or comments are not
- * closed, or it is no text, and the problems say so. (A number out of range is reported too, but
- * the rest can still be read.) `file` stands for it in messages.
+ * closed, a number is out of range, or it is no text, and the problems say so. `file` stands for it
+ * in messages.
  */
 bool grace_scan(const char *text, size_t length, const char *file, struct grace_problems *problems);
 

@@ -12,7 +12,7 @@ struct name {
 };
 
 /* Names beside those that libc gives. */
-static const struct name aliases[] = {{"IOT", SIGABRT}, {"CLD", SIGCHLD}, {"POLL", SIGIO}};
+static const struct name aliases[] = {{"IOT", SIGABRT}, {"CLD", SIGCHLD}, {"IO", SIGIO}};
 
 /* "+3" behind RTMIN, "-1" behind RTMAX, or nothing; -1 for anything else. */
 static int distance(const char *text, char sign)
