@@ -1,7 +1,7 @@
 /*
  * Does the work that its first argument names until a signal ends it, and says "ready" once it is
  * at it. It leaves a line in stdio's buffer, as programs do, and may set up more things by further
- * arguments: atexit, ignore-term, many-threads.
+ * arguments: atexit, ignore-term, take-descriptors, many-threads.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -157,12 +157,25 @@ static void say_atexit(void)
     say("atexit\n");
 }
 
+/* As old daemons do: close everything, and the first file that is opened becomes descriptor 0. */
+static void take_all_descriptors(void)
+{
+    for (int descriptor = 0; descriptor < 1024; descriptor++)
+        close(descriptor);
+    for (int i = 0; i < 3; i++) {
+        if (open("database", O_RDWR | O_CREAT | O_APPEND, 0666) != i)
+            _exit(99);
+    }
+}
+
 static void set_up(const char *what)
 {
     if (strcmp(what, "atexit") == 0) {
         atexit(say_atexit);
     } else if (strcmp(what, "ignore-term") == 0) {
         signal(SIGTERM, SIG_IGN);
+    } else if (strcmp(what, "take-descriptors") == 0) {
+        take_all_descriptors();
     } else if (strcmp(what, "many-threads") == 0) {
         for (int i = 0; i < 63; i++) {
             pthread_t thread;

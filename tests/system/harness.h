@@ -39,7 +39,9 @@ char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *here(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *story_directory(void);
 
-/* A program of tests/programs, a plugin of tests/programs/hooks, a file of the sources. */
+/* What is built: libgrace.so, grace; a program of tests/programs, a plugin of tests/programs/hooks.
+ * And a file of the sources. */
+char *product(const char *name);
 char *program(const char *name);
 char *plugin(const char *name);
 char *source(const char *name);

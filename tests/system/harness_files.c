@@ -53,6 +53,11 @@ static char *built(const char *path)
     return text("%s", path);
 }
 
+char *product(const char *name)
+{
+    return built(text("%s/%s", story.build, name));
+}
+
 char *program(const char *name)
 {
     return built(text("%s/tests/programs/%s", story.build, name));
