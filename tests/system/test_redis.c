@@ -58,9 +58,8 @@ END_TEST
 START_TEST(a_hook_saves_them_while_it_still_serves)
 {
     int port = free_port();
-    config("hooks = ({ name = \"save\"; phase = \"announce\"; timeout = \"30s\"; "
-           "command = [\"/usr/bin/redis-cli\", \"-p\", \"%d\", \"SAVE\"]; });",
-           port);
+    config("%s", contents(source("examples/redis/grace.conf")));
+    environment("REDIS_PORT", text("%d", port));
     struct process *redis = start_redis(GRACED, port);
     add_keys(port);
     expect_status(stop_with(redis, SIGTERM), EXITED(0));
