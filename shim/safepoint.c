@@ -174,6 +174,22 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     }
 }
 
+/* A signal that the thread sent to its own process arrives as the call returns: raise, kill. libc
+ * makes these calls with none of the locks that matter held. */
+static bool sends_signals(long number)
+{
+    switch (number) {
+    case SYS_kill:
+    case SYS_tkill:
+    case SYS_tgkill:
+    case SYS_rt_sigqueueinfo:
+    case SYS_rt_tgsigqueueinfo:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool is_readable_code(uintptr_t address)
 {
     return is_guarded(address) && is_guarded(address + GRACE_SYSCALL_LENGTH - 1);
@@ -189,8 +205,11 @@ bool grace_safepoint_at(const ucontext_t *context)
     if (is_readable_code(ip) && grace_is_syscall_at(ip))
         return blocks_outside_locks(context, grace_context_number(context));
     uintptr_t before = ip - GRACE_SYSCALL_LENGTH;
-    if (!is_readable_code(before) || !grace_is_syscall_at(before) ||
-        grace_context_result(context) != -EINTR)
+    if (!is_readable_code(before) || !grace_is_syscall_at(before))
+        return false;
+    if (grace_context_result(context) == 0 && sends_signals(grace_context_number_behind(context)))
+        return true;
+    if (grace_context_result(context) != -EINTR)
         return false;
     /* No call of malloc's returns EINTR, but a wait for a lock does. On x86_64 the number is gone
      * by now; the arguments are not, and the futex call is told by its operation alone. */
