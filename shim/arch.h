@@ -50,6 +50,19 @@ static inline bool grace_is_syscall_at(uintptr_t address)
     return memcmp((const void *)address, "\x0f\x05", 2) == 0;
 }
 
+/*
+ * The number of the system call that the context stands just behind; -1: not known. The register
+ * holds the result by now, but libc's stubs load the number shortly before: mov $number, %eax.
+ */
+static inline long grace_context_number_behind(const ucontext_t *context)
+{
+    const unsigned char *ip = (const unsigned char *)grace_context_ip(context);
+    for (int back = GRACE_SYSCALL_LENGTH + 5; back <= GRACE_SYSCALL_LENGTH + 12; back++)
+        if (ip[-back] == 0xb8 && ip[-back + 3] == 0 && ip[-back + 4] == 0)
+            return ip[-back + 1] | ip[-back + 2] << 8;
+    return -1;
+}
+
 /* Have the context go on in function(argument), as if it had been called there. */
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
                                           long argument)
@@ -107,6 +120,11 @@ static inline long grace_context_argument(const ucontext_t *context, int index)
 static inline bool grace_is_syscall_at(uintptr_t address)
 {
     return memcmp((const void *)address, "\x01\x00\x00\xd4", 4) == 0; /* svc #0 */
+}
+
+static inline long grace_context_number_behind(const ucontext_t *context)
+{
+    return (long)context->uc_mcontext.regs[8];
 }
 
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
