@@ -1,0 +1,92 @@
+/*
+ * grace: the command beside the target. It knows nothing but the names of its subcommands.
+ */
+#include "grace.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "run_hook.h"
+
+struct subcommand {
+    const char *name;
+    const char *summary; /* NULL: not for people, and not shown */
+    int (*main)(int argc, char **argv);
+};
+
+static const struct subcommand subcommands[] = {
+    {"check", "check a config and show what a stop would do", grace_check_main},
+    {"run-hook", NULL, grace_run_hook_main},
+};
+#define SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
+
+/* ---- what subcommands share ---- */
+
+const char *grace_own_folder(char *buffer, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", buffer, size);
+    if (length <= 0 || (size_t)length >= size)
+        length = 0;
+    while (length > 0 && buffer[length] != '/')
+        length--;
+    buffer[length] = '\0';
+    return buffer;
+}
+
+bool grace_may_colour(FILE *stream)
+{
+    const char *terminal = getenv("TERM"), *no = getenv("NO_COLOR");
+    return isatty(fileno(stream)) && (no == NULL || *no == '\0') && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+/* ---- main ---- */
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream, "Usage: grace COMMAND [OPTION...]\n"
+                    "Graceful shutdown for programs that cannot be changed.\n\n");
+    for (size_t i = 0; i < SUBCOMMANDS; i++)
+        if (subcommands[i].summary != NULL)
+            fprintf(stream, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    fprintf(stream, "\n  --help     this text; after a COMMAND, its options\n"
+                    "  --version  the version\n");
+}
+
+/* The name is for argp, which shows argv[0] in what it prints. */
+static int run(const struct subcommand *subcommand, int argc, char **argv)
+{
+    char name[64];
+    snprintf(name, sizeof name, "grace %s", subcommand->name);
+    argv[0] = name;
+    return subcommand->main(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    argp_program_version = "grace (libgrace) " GRACE_VERSION;
+
+    /* What depends on the name under which it was started belongs here, before its arguments. */
+
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-?") == 0 || strcmp(name, "help") == 0) {
+        print_help(stdout);
+        return EX_OK;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        puts(argp_program_version);
+        return EX_OK;
+    }
+    for (size_t i = 0; i < SUBCOMMANDS; i++)
+        if (strcmp(subcommands[i].name, name) == 0)
+            return run(&subcommands[i], argc - 1, argv + 1);
+
+    if (*name == '\0')
+        print_help(stderr);
+    else
+        fprintf(stderr, "grace: unknown command \"%s\"; grace --help lists them\n", name);
+    return EX_USAGE;
+}

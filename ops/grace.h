@@ -1,0 +1,19 @@
+/* The grace command: what its parts share. Each subcommand is a file of its own with one main. */
+#ifndef GRACE_OPS_GRACE_H
+#define GRACE_OPS_GRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Subcommands: argv[0] is "grace NAME" for messages. Each returns the exit status (sysexits.h). */
+int grace_check_main(int argc, char **argv);
+
+/* The folder of the running executable, where its plugins are looked for. Returns buffer, "" when
+ * it is not known. */
+const char *grace_own_folder(char *buffer, size_t size);
+
+/* Whether colour may be used on a stream: a terminal that is not dumb, and NO_COLOR not set. */
+bool grace_may_colour(FILE *stream);
+
+#endif
