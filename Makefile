@@ -101,13 +101,13 @@ test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/
 CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
+shim_logic := $(wildcard shim/logic/*.c)
 $(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
-shim_logic := $(wildcard shim/logic/*.c)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c tests/suite.c $(BUILD)/libgrace.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CHECK_LIBS) -lpthread
+	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CHECK_LIBS) -lpthread
 
 $(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/harness*.c) $(BUILD)/deps.check
 	@mkdir -p $(@D)
@@ -141,10 +141,31 @@ check: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) tests
 	./tests/run $(BUILD) $(unit_bin) $(system_bin)
 
+# The unit tests under ASan and UBSan, then a fuzzer on the config parser: a bounded number of runs, the
+# same every time. What it finds new stays in the build folder.
+SANITIZERS := address,undefined
+FUZZ_RUNS  ?= 20000
+sanitize: $(BUILD)/deps.check
+	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
+	    SANITIZE='-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all' sanitized-unit-tests
+	$(MAKE) BUILD=$(BUILD) $(BUILD)/fuzz/config
+	@mkdir -p $(BUILD)/fuzz/config.corpus
+	$(BUILD)/fuzz/config -runs=$(FUZZ_RUNS) -seed=1 -timeout=20 -verbosity=0 -print_final_stats=1 \
+	    -dict=tests/fuzz/config.dict -artifact_prefix=$(BUILD)/fuzz/ \
+	    $(BUILD)/fuzz/config.corpus tests/fuzz/config.corpus
+
+sanitized-unit-tests: $(unit_bin)
+	./tests/run $(BUILD) $(unit_bin)
+
+$(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o $(wildcard config/*.h)
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,$(SANITIZERS) -fno-sanitize-recover=all \
+	    -o $@ $(filter %.c %.o,$^)
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check demo bench lint sanitize install uninstall clean
+.PHONY: all deps tests check demo bench lint sanitize sanitized-unit-tests install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

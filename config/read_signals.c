@@ -31,7 +31,7 @@ void grace_read_signals(struct grace_reader *reader, const config_setting_t *set
                         const struct grace_key *key, void *target)
 {
     (void)key;
-    uint64_t set = 0;
+    uint64_t set = 0, twice = 0;
 
     if (!grace_setting_is_series(setting)) {
         grace_read_wrong(reader, setting, "a list of signals such as [\"TERM\", \"INT\"]");
@@ -50,8 +50,10 @@ void grace_read_signals(struct grace_reader *reader, const config_setting_t *set
         int signo = find_signal(reader, element, name, grace_signal_no_stop);
         if (signo == 0)
             continue;
-        if (set & GRACE_SIGNAL_BIT(signo))
+        if (set & ~twice & GRACE_SIGNAL_BIT(signo)) {
             grace_read_warning(reader, element, "\"%.40s\" is there twice", name);
+            twice |= GRACE_SIGNAL_BIT(signo); /* once is enough: errors must not drown in it */
+        }
         set |= GRACE_SIGNAL_BIT(signo);
     }
     if (reader->problems->fatal == fatal_before)
