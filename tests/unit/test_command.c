@@ -439,26 +439,49 @@ START_TEST(says_so_where_the_status_cannot_be_known)
 }
 END_TEST
 
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
 START_TEST(opens_nothing_in_the_target)
 {
-    const char *const argv[] = {"/bin/sh", "-c", "ls -l /proc/$TARGET/fd >$FILE", NULL};
-    char number[16], before[4096], path[64];
-    struct grace_command command;
-    struct grace_error error;
-    struct grace_command_result result;
+    char number[16];
     snprintf(number, sizeof number, "%d", (int)getpid());
     setenv("TARGET", number, 1);
-    snprintf(path, sizeof path, "/proc/%s/fd", number);
-    ck_assert_int_eq(grace_command_prepare(&command, "h", argv, NULL, environ, &error), 0);
-    FILE *list = popen("ls -l /proc/$TARGET/fd | wc -l", "r");
-    ck_assert_ptr_nonnull(fgets(before, sizeof before, list));
-    pclose(list);
-    grace_command_run_aside(&command, environ, 20000, &result);
-    unsigned lines = 0;
+    run_script(grace_command_run_aside, "for f in /proc/$TARGET/fd/*; do echo $f; done >$FILE",
+               20000);
+    int lines = 0;
     for (const char *c = content(file_path); *c != '\0'; c++)
         lines += *c == '\n';
-    ck_assert_int_eq((int)lines, atoi(before) - 1); /* popen had one open itself */
-    grace_command_release(&command);
+    ck_assert_int_eq(lines, open_descriptors());
+}
+END_TEST
+
+static void *close_soon(void *ends)
+{
+    eventually(access(file_path, F_OK) == 0);
+    close(((int *)ends)[1]);
+    return NULL;
+}
+
+START_TEST(what_the_target_closes_meanwhile_is_closed)
+{
+    int ends[2];
+    pthread_t thread;
+    ck_assert_int_eq(pipe(ends), 0);
+    /* The hook reads until nobody has the writing end any more. */
+    char script[256];
+    snprintf(script, sizeof script,
+             "echo >$FILE; cat /proc/%d/fd/%d; [ $(head -c 2 /proc/$PPID/comm) = gr ]",
+             (int)getpid(), ends[0]);
+    ck_assert_int_eq(pthread_create(&thread, NULL, close_soon, ends), 0);
+    struct grace_command_result result = run_script(grace_command_run_aside, script, 5000);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(result.outcome, GRACE_OUTCOME_DONE);
 }
 END_TEST
 
@@ -773,6 +796,7 @@ Suite *suite(void)
     tcase_add_loop_test(aside, knows_the_status_where_the_target_ignores_sigchld, 0, 2);
     tcase_add_test(aside, says_so_where_the_status_cannot_be_known);
     tcase_add_test(aside, opens_nothing_in_the_target);
+    tcase_add_test(aside, what_the_target_closes_meanwhile_is_closed);
     tcase_add_test(aside, runs_on_a_small_alternate_stack);
     tcase_add_test(aside, runs_from_several_threads_at_once_and_keeps_errno);
     tcase_add_loop_test(aside, fails_where_no_process_may_be_started, 0, 2);
