@@ -34,6 +34,7 @@ void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned sl
         errno = saved_errno;
         return;
     }
+    grace_stop_restore_info(signo, info);
     if (disposition.handler == NULL) {
         grace_stop_by_signal(signo, info, context);
         errno = saved_errno;

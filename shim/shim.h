@@ -168,6 +168,9 @@ bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
  * false when the signal will be queued again after the announcement. */
 bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context);
 
+/* A signal that was kept back arrives again: make its siginfo what it was. */
+void grace_stop_restore_info(int signo, siginfo_t *info);
+
 /* Whether libgrace leads this stop: then it also ends the process. */
 bool grace_stop_is_led_by_signal(void);
 

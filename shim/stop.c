@@ -269,19 +269,33 @@ static struct {
     pid_t threads[65]; /* 0: sent to the process */
 } announcement;
 
-/* Give the target what was kept back. The kernel chooses the thread, as it did the first time. */
+/*
+ * Give the target what was kept back; the kernel chooses the thread, as it did the first time. Only
+ * a thread itself may queue what looks like kill or the kernel (kernel/signal.c,
+ * do_rt_sigqueueinfo), so this goes as SI_QUEUE with our mark, and the true siginfo is put back
+ * when it arrives.
+ */
 static void queue_again(void)
 {
     uint64_t ready = atomic_exchange(&announcement.ready, 0);
     for (int signo = 1; signo <= 64; signo++) {
         if (!(ready & GRACE_SIGNAL_BIT(signo)))
             continue;
+        siginfo_t info = announcement.infos[signo];
+        info.si_code = SI_QUEUE;
+        info.si_value.sival_ptr = &announcement;
         pid_t thread = announcement.threads[signo], pid = grace_getpid();
         if (thread != 0)
-            syscall(SYS_rt_tgsigqueueinfo, pid, thread, signo, &announcement.infos[signo]);
+            syscall(SYS_rt_tgsigqueueinfo, pid, thread, signo, &info);
         else
-            syscall(SYS_rt_sigqueueinfo, pid, signo, &announcement.infos[signo]);
+            syscall(SYS_rt_sigqueueinfo, pid, signo, &info);
     }
+}
+
+void grace_stop_restore_info(int signo, siginfo_t *info)
+{
+    if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &announcement)
+        *info = announcement.infos[signo];
 }
 
 static void keep_back(int signo, const siginfo_t *info)
