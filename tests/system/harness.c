@@ -78,9 +78,20 @@ void story_kill_all(void)
     }
 }
 
+/* Stopped from outside (^C, a time limit on the whole): nothing is left behind all the same. */
+static void stop_story(int signo)
+{
+    (void)signo;
+    story_kill_all();
+    _exit(1);
+}
+
 static void story_open(void)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    signal(SIGTERM, stop_story);
+    signal(SIGINT, stop_story);
     if (getppid() == runner)
         kill_children(runner, getpid());
     signal(SIGPIPE, SIG_IGN);

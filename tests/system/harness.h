@@ -23,7 +23,9 @@
 #include "../suite.h"
 
 /* How long anything may take before a test gives up on it: far more than a busy machine needs. */
+#ifndef STORY_LIMIT_MS
 #define STORY_LIMIT_MS 60000
+#endif
 
 /* How long a hook that hangs would take: what a stop that did not bound it could not beat. */
 #define STORY_HANG_S 3600

@@ -6,9 +6,11 @@
 
 #include <string.h>
 
+/* In this order: each allows more than the one before. */
 enum hooks {
-    RUN, /* must run */
-    MAY  /* an ending that is seen from outside only: all run, or none */
+    RUN,     /* must run */
+    OUTSIDE, /* commands must run; within the target all run, or none: it holds libc's locks here */
+    MAY      /* an ending that is seen from outside only: all run, or none */
 };
 
 enum output {
@@ -33,7 +35,7 @@ static const struct ending_case {
     {"quick_exit", EXITED(3), RUN, EITHER},
     {"errx", EXITED(3), RUN, SAME},
     {"error", EXITED(3), RUN, SAME},
-    {"last-pthread_exit", EXITED(0), RUN, SAME},
+    {"last-pthread_exit", EXITED(0), OUTSIDE, SAME},
     {"exit-in-thread", EXITED(3), RUN, SAME},
     {"exit-in-atexit", EXITED(4), RUN, SAME},
     {"_exit-in-atexit", EXITED(4), RUN, EITHER},
@@ -67,7 +69,8 @@ static void expect_output(const struct ending_case *this_case, const struct proc
     expect(strlen(written) == strlen(lost) + strlen("buffered\n"));
 }
 
-static void compare_with_bare(const struct ending_case *this_case, const char *order)
+static void compare_with_bare(const struct ending_case *this_case, const char *order,
+                              enum hooks which_may)
 {
     struct process *bare = start(BARE, program("ender"), this_case->ending);
     expect_status(wait_end(bare), this_case->status);
@@ -75,28 +78,28 @@ static void compare_with_bare(const struct ending_case *this_case, const char *o
     expect_status(wait_end(graced), this_case->status);
     expect_output(this_case, bare, graced);
     wait_all_gone();
-    if (this_case->hooks == MAY && contents("order")[0] == '\0')
+    if (this_case->hooks >= which_may && contents("order")[0] == '\0')
         order = "";
     expect_order(order);
 }
 
 START_TEST(ends_as_bare_without_config)
 {
-    compare_with_bare(&cases[_i], "");
+    compare_with_bare(&cases[_i], "", MAY);
 }
 END_TEST
 
 START_TEST(ends_as_bare_with_command_hooks)
 {
     config("%s", hooks_abc(hook_command));
-    compare_with_bare(&cases[_i], "C B A");
+    compare_with_bare(&cases[_i], "C B A", MAY);
 }
 END_TEST
 
 START_TEST(ends_as_bare_with_in_process_hooks)
 {
     config("%s", hooks_abc(hook_plugin));
-    compare_with_bare(&cases[_i], "C B A");
+    compare_with_bare(&cases[_i], "C B A", OUTSIDE);
 }
 END_TEST
 

@@ -4,12 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct process *stop_one(void)
+static struct process *stop_by(int signo)
 {
     struct process *worker = start(GRACED, program("worker"), "poll");
     wait_ready(worker);
-    expect_status(stop_with(worker, SIGTERM), KILLED(SIGTERM));
+    expect_status(stop_with(worker, signo), KILLED(signo));
     return worker;
+}
+
+static struct process *stop_one(void)
+{
+    return stop_by(SIGTERM);
 }
 
 START_TEST(phases_run_in_order_and_each_in_reverse)
@@ -104,12 +109,23 @@ START_TEST(a_command_is_told_of_a_signal)
     expect_variable("GRACE_HOOK", "look");
     expect_variable("GRACE_PHASE", "cleanup");
     expect_variable("GRACE_PROGRAM", "worker");
-    expect_variable("SERVICE_RESULT", "signal");
+    expect_variable("SERVICE_RESULT", "success"); /* for TERM systemd says so */
     expect_variable("EXIT_CODE", "killed");
     expect_variable("EXIT_STATUS", "TERM");
     expect_variable("OF_THE_TARGET", "stays");
     expect(strstr(contents("variables"), "GRACE_REMAINING_MS=") != NULL);
     expect(strstr(contents("variables"), "LD_PRELOAD") == NULL);
+}
+END_TEST
+
+START_TEST(a_command_is_told_of_an_unclean_signal)
+{
+    config_variables();
+    stop_by(SIGQUIT);
+    expect_variable("GRACE_SIGNAL", "QUIT");
+    expect_variable("SERVICE_RESULT", "signal");
+    expect_variable("EXIT_CODE", "killed");
+    expect_variable("EXIT_STATUS", "QUIT");
 }
 END_TEST
 
@@ -159,6 +175,7 @@ Suite *suite(void)
     tcase_add_loop_test(group, causes_choose_which_hooks_run, 0, 5);
     group = story_case(all, "commands");
     tcase_add_test(group, a_command_is_told_of_a_signal);
+    tcase_add_test(group, a_command_is_told_of_an_unclean_signal);
     tcase_add_test(group, a_command_is_told_of_an_exit);
     tcase_add_test(group, a_command_starts_clean);
     return all;

@@ -100,7 +100,7 @@ START_TEST(the_deadline_ends_a_stop_whose_command_hangs)
     struct process *worker = start_worker();
     int64_t begin = now_ms();
     expect_status(stop_with(worker, SIGTERM), KILLED(SIGTERM));
-    expect(now_ms() - begin >= 900);
+    expect(now_ms() - begin >= 500);
     expect(strstr(contents("order"), "B-done") == NULL);
 }
 END_TEST
