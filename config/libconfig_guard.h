@@ -2,7 +2,8 @@
  * libconfig, kept from doing harm.
  *
  * libconfig's objects are linked into our own (see libconfig.o in the Makefile), and what they
- * would take from libc is replaced by functions of libconfig_guard.c (config/libconfig.renames):
+ * would take from libc is replaced by functions of ours (config/libconfig.renames, and
+ * libconfig_stand_in.c and libconfig_include.c, which define them):
  *
  * - exit() and the line on stderr, which its scanner (flex) uses for fatal errors, and every
  *   allocation that fails: they jump back (siglongjmp) to grace_libconfig_parse, which adds a

@@ -24,8 +24,7 @@ static const struct grace_choice drain_whens[] = {{"auto", GRACE_DRAIN_AUTO},
                                                   {"never", GRACE_DRAIN_NEVER},
                                                   {NULL, 0}};
 
-/* ---- values of their own ------------------------------------------------------------------------
- */
+/* ---- values of their own -------------------------------------------------------------------- */
 
 /* end: "same", "exit", or a status. Its target is the plan: it fills two members. */
 static void read_end(struct grace_reader *reader, const config_setting_t *setting,
@@ -88,8 +87,7 @@ static void read_programs(struct grace_reader *reader, const config_setting_t *s
     *(const char *const **)target = programs;
 }
 
-/* ---- log and drain ------------------------------------------------------------------------------
- */
+/* ---- log and drain -------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(struct grace_log_plan, member)
 static const struct grace_key log_keys[] = {
@@ -143,8 +141,7 @@ static void read_drain(struct grace_reader *reader, const config_setting_t *sett
                          target);
 }
 
-/* ---- the file -----------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(struct grace_plan, member)
 static const struct grace_key root_keys[] = {

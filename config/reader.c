@@ -8,8 +8,7 @@
 #include "libconfig_guard.h"
 #include "suggest.h"
 
-/* ---- problems -----------------------------------------------------------------------------------
- */
+/* ---- problems ------------------------------------------------------------------------------- */
 
 /* `hook "save"`, or `hook 3` for one without a usable name. */
 static void describe_hook(const struct grace_reader *reader, const config_setting_t *hook,
@@ -124,8 +123,7 @@ void grace_read_wrong(struct grace_reader *reader, const config_setting_t *setti
                        grace_read_describe(setting, value, sizeof value));
 }
 
-/* ---- groups -------------------------------------------------------------------------------------
- */
+/* ---- groups --------------------------------------------------------------------------------- */
 
 static void unknown_key(struct grace_reader *reader, const config_setting_t *setting,
                         const struct grace_key *keys, size_t count)
@@ -173,8 +171,7 @@ void grace_read_group(struct grace_reader *reader, const config_setting_t *group
     }
 }
 
-/* ---- memory and strings -------------------------------------------------------------------------
- */
+/* ---- memory and strings --------------------------------------------------------------------- */
 
 void *grace_reader_take(struct grace_reader *reader, size_t size)
 {

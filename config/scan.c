@@ -59,8 +59,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* ---- strings, comments, includes ----------------------------------------------------------------
- */
+/* ---- strings, comments, includes ------------------------------------------------------------ */
 
 /* At the opening quote. */
 static bool skip_string(struct scan *scan)
@@ -127,8 +126,7 @@ static bool skip_include(struct scan *scan)
     return true;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 /* Whether the whole number at `text` fits; libconfig takes it modulo its size. */
 static bool number_fits(const char *text, int base, bool wide)
@@ -174,8 +172,7 @@ static bool skip_number(struct scan *scan)
     return fail(scan, scan->line, "the number %.*s does not fit into 64 bits", length, start);
 }
 
-/* ---- brackets -----------------------------------------------------------------------------------
- */
+/* ---- brackets ------------------------------------------------------------------------------- */
 
 static char closing(char open)
 {
@@ -211,8 +208,7 @@ static bool count_key(struct scan *scan)
     return fail(scan, scan->line, "more than %d settings in one group", GRACE_CONFIG_KEYS_MAX);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 static bool take_symbol(struct scan *scan)
 {

@@ -64,8 +64,7 @@ static const struct argp parser = {
     NULL,
     NULL};
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static struct grace_plan *read_stdin(struct grace_problems *problems)
 {
@@ -108,8 +107,7 @@ static struct grace_plan *read_plan(const struct check *check, struct grace_prob
     return NULL;
 }
 
-/* ---- what hooks need ----------------------------------------------------------------------------
- */
+/* ---- what hooks need ------------------------------------------------------------------------ */
 
 static const char *kind_name(enum grace_hook_kind kind)
 {
@@ -163,8 +161,7 @@ static void check_hooks(const struct grace_plan *plan, struct grace_hook_note *n
         check_hook(plan, &plan->hooks[i], &places, &notes[i], problems);
 }
 
-/* ---- printing -----------------------------------------------------------------------------------
- */
+/* ---- printing ------------------------------------------------------------------------------- */
 
 static void print_problems(const struct grace_problems *problems)
 {

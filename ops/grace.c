@@ -23,7 +23,7 @@ static const struct subcommand subcommands[] = {
 };
 #define SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
 
-/* ---- what subcommands share ---- */
+/* ---- what subcommands share ----------------------------------------------------------------- */
 
 const char *grace_own_folder(char *buffer, size_t size)
 {
@@ -43,7 +43,7 @@ bool grace_may_colour(FILE *stream)
            strcmp(terminal, "dumb") != 0;
 }
 
-/* ---- main ---- */
+/* ---- main ----------------------------------------------------------------------------------- */
 
 static void print_help(FILE *stream)
 {

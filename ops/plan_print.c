@@ -17,8 +17,7 @@ static uint64_t total_ms(const struct grace_plan *plan)
     return total;
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 /* Text for one line of a terminal: bytes that are no printable character become '?'. */
 static void put_text(const char *text, FILE *to)
@@ -191,8 +190,7 @@ void grace_plan_print(const struct grace_plan *plan, const struct grace_hook_not
     fprintf(to, "total: %s at most; deadline: %s\n", total, deadline);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void put_json(const char *text, FILE *to)
 {

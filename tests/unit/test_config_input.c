@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -77,8 +78,7 @@ static struct grace_plan *assert_read(const char *path)
     return plan;
 }
 
-/* ---- what stands at the path --------------------------------------------------------------------
- */
+/* ---- what stands at the path ---------------------------------------------------------------- */
 
 START_TEST(only_a_regular_file_is_read)
 {
@@ -193,8 +193,7 @@ START_TEST(no_descriptor_stays_open_and_nothing_is_printed)
 }
 END_TEST
 
-/* ---- texts made to hurt -------------------------------------------------------------------------
- */
+/* ---- texts made to hurt --------------------------------------------------------------------- */
 
 static char *repeat(const char *before, const char *part, size_t count, const char *after)
 {
@@ -276,8 +275,40 @@ START_TEST(long_series_and_strings_are_read_or_refused_in_time)
 }
 END_TEST
 
-/* ---- includes and relative paths ----------------------------------------------------------------
- */
+START_TEST(short_memory_is_a_problem_and_not_the_end)
+{
+    char *text = repeat("end = [", "1,", 500000, "1];");
+    struct rlimit unlimited, limit;
+    unsigned long pages = 0, inside = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &unlimited), 0);
+
+    /* From almost nothing to almost enough: it falls short in another place each time. */
+    for (unsigned long extra = 0; extra < 48; extra++) {
+        limit = unlimited;
+        limit.rlim_cur = pages * 4096 + extra * 1024 * 1024;
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+        problems = GRACE_PROBLEMS_EMPTY;
+        struct grace_plan *plan = grace_plan_parse(text, strlen(text), "t", &problems);
+        setrlimit(RLIMIT_AS, &unlimited);
+        ck_assert_ptr_null(plan);
+        ck_assert_uint_eq(problems.fatal, 1);
+        ck_assert_uint_eq(problems.count + problems.lost, 1);
+        if (problems.count > 0)
+            assert_problem("t", 0, "memory is short");
+        inside += problems.count > 0 && strstr(problems.list[0].text, "cannot be read:") != NULL;
+        grace_problems_free(&problems);
+    }
+    ck_assert_uint_gt(inside, 30); /* most of them within libconfig */
+    free(text);
+    grace_plan_free(grace_plan_parse("", 0, "t", &problems));
+    ck_assert_uint_eq(problems.count, 0);
+}
+END_TEST
+
+/* ---- includes and relative paths ------------------------------------------------------------ */
 
 START_TEST(an_included_file_is_read_from_the_folder_of_the_config)
 {
@@ -452,6 +483,9 @@ Suite *suite(void)
     tcase_add_test(c, hooks_without_end_are_refused);
     tcase_add_test(c, the_most_hooks_that_are_allowed_are_read);
     tcase_add_test(c, long_series_and_strings_are_read_or_refused_in_time);
+#if !defined(__SANITIZE_ADDRESS__) /* which needs terabytes of address space itself */
+    tcase_add_test(c, short_memory_is_a_problem_and_not_the_end);
+#endif
     tcase_add_test(c, an_included_file_is_read_from_the_folder_of_the_config);
     tcase_add_test(c, problems_of_an_included_file_have_its_name);
     tcase_add_test(c, what_cannot_be_included_is_said_at_the_include);

@@ -303,8 +303,7 @@ START_TEST(a_signal_named_twice_is_a_warning_only)
 }
 END_TEST
 
-/* ---- the list of problems itself ----------------------------------------------------------------
- */
+/* ---- the list of problems itself ------------------------------------------------------------ */
 
 START_TEST(a_problem_is_shown_with_file_line_and_severity)
 {

@@ -321,8 +321,7 @@ START_TEST(nobody_can_write_to_a_plan)
 }
 END_TEST
 
-/* ---- review and names ---------------------------------------------------------------------------
- */
+/* ---- review and names ----------------------------------------------------------------------- */
 
 static void assert_review(const char *text, const char *fragment)
 {
