@@ -3,12 +3,15 @@
  *
  * A target's own handler is called here and now, with the siginfo and the context that the kernel
  * gave; siglongjmp out of it is as good as without libgrace. Only a chain signal (a stop even where
- * the target has a handler) may wait for the announcement first.
+ * the target has a handler) may wait for the announcement first, and one that `deliver` replaces
+ * comes back as another. Where the target has seen nothing of the signal, the call that it
+ * interrupted goes on (resume.c).
  */
 #include "shim.h"
 
 #include "arch.h"
 #include "raw.h"
+#include "resume.h"
 
 /* In a forked child nothing is ours: do what the kernel would have done. */
 static void arrive_in_child(int signo, siginfo_t *info, void *context,
@@ -21,6 +24,26 @@ static void arrive_in_child(int signo, siginfo_t *info, void *context,
     disposition.handler(signo, info, context);
 }
 
+/* Whether the target gets to see the signal here and now. */
+static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
+                           const struct grace_disposition *disposition)
+{
+    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))
+        return false;
+    grace_kept_restore(info);
+    bool final = grace_signal_is_final(signo);
+    if (disposition->handler == NULL && final) {
+        grace_stop_by_signal(signo, info, context);
+        return false;
+    }
+    if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
+        !grace_stop_announce_first(signo, info, context))
+        return false;
+    if (!final)
+        grace_signal_send_on(signo, info, info->si_code == SI_TKILL ? grace_gettid() : 0);
+    return final;
+}
+
 void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot)
 {
     int saved_errno = errno;
@@ -30,21 +53,13 @@ void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned sl
         arrive_in_child(signo, info, context, disposition, slot);
         return;
     }
-    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context)) {
+    if (!is_for_handler(signo, info, context, &disposition)) {
+        grace_resume_mark(context, saved_errno);
         errno = saved_errno;
         return;
     }
-    grace_stop_restore_info(signo, info);
-    if (disposition.handler == NULL) {
-        grace_stop_by_signal(signo, info, context);
-        errno = saved_errno;
-        return;
-    }
-    bool now = !(grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) ||
-               grace_stop_announce_first(signo, info, context);
-    if (now && disposition.once)
+    if (disposition.once)
         grace_disposition_reset(signo, slot);
     errno = saved_errno;
-    if (now)
-        disposition.handler(signo, info, context);
+    disposition.handler(signo, info, context);
 }

@@ -68,7 +68,7 @@ static void start(void *argument)
 /* Returns true when the launch is over, one way or the other. */
 static bool attempt(struct grace_launch *launch, const ucontext_t *context)
 {
-    if (grace_now_ms() < launch->limit_ms && !grace_safepoint_at(context))
+    if (grace_now_ms() < launch->limit_ms && context != NULL && !grace_safepoint_at(context))
         return false;
     grace_call_on_stack(start, launch, launch->stack + sizeof launch->stack);
     return true;
@@ -105,5 +105,16 @@ bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
         atomic_store_explicit(&launch->pending, 1, memory_order_release);
         timer_arm(launch);
     }
+    return true;
+}
+
+bool grace_launch_take_over(struct grace_launch *launch)
+{
+    uint32_t armed = 1;
+    if (!atomic_compare_exchange_strong_explicit(&launch->pending, &armed, 2, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    syscall(SYS_timer_delete, launch->timer);
+    atomic_store_explicit(&launch->pending, 0, memory_order_release);
     return true;
 }

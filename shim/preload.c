@@ -16,6 +16,7 @@
 
 #include "hooks/log.h"
 #include "hooks/text.h"
+#include "resume.h"
 
 static char library_path[PATH_MAX];
 static char origin[PATH_MAX];
@@ -189,6 +190,7 @@ static void become_owner(char **environment)
         return;
     }
     grace_safepoint_setup();
+    grace_resume_setup();
     atomic_store_explicit(&grace_shim.owner, (int32_t)getpid(), memory_order_release);
     grace_dispositions_adopt();
 }

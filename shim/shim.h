@@ -5,6 +5,8 @@
  *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
  *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
  *   arrival.c      what happens when a managed signal arrives
+ *   resume.c       waiting on after a signal that the target does not see
+ *   kept.c         signals that wait for the announcement, and `deliver`
  *   safepoint.c    whether an interrupted thread holds none of libc's locks
  *   launch.c       starting the conductor out of a signal handler, at a safe point
  *   stop.c         one stop: who leads it, who waits, when it is over
@@ -98,6 +100,26 @@ void grace_disposition_reset(int signo, unsigned slot);
 /* A managed signal arrived through a slot. Runs as the signal's handler. */
 void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot);
 
+/* ---- kept.c -------------------------------------------------------------------------------- */
+
+/* Keep a signal back, and give the target what was kept. All here are async-signal-safe. */
+void grace_kept_add(int signo, const siginfo_t *info);
+void grace_kept_release(void);
+
+/* A signal that was kept back for one thread arrives again: make its siginfo what it was. */
+void grace_kept_restore(siginfo_t *info);
+
+/* What the config wants the target to receive for a signal; the same signal by default. */
+int grace_signal_delivered_as(int signo);
+
+/* Whether this arrival is the target's as it stands, because nothing replaces the signal or because
+ * it is itself what replaces another one. To be asked once for each arrival. */
+bool grace_signal_is_final(int signo);
+
+/* Queue a signal, or what replaces it, for the target; `thread` 0: for the process. False when
+ * there is no such thread. */
+bool grace_signal_send_on(int signo, const siginfo_t *info, pid_t thread);
+
 /* ---- safepoint.c --------------------------------------------------------------------------- */
 
 /* Learn where the code of libc, ld.so, libgrace and the allocator lies. Constructor only. */
@@ -134,9 +156,14 @@ struct grace_launch {
 };
 void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context);
 
-/* Whether this siginfo is the launch's timer's. If so, looks again and returns true. */
+/* Whether this siginfo is the launch's timer's. If so, looks again and returns true. `context` is
+ * NULL where the timer's signal was taken in normal context. */
 bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
                         const ucontext_t *context);
+
+/* For a thread in normal context that does the launch's work itself: true when the launch was still
+ * looking for a safe point, and now is over. */
+bool grace_launch_take_over(struct grace_launch *launch);
 
 /* ---- stop.c -------------------------------------------------------------------------------- */
 
@@ -161,15 +188,21 @@ void grace_stop_by_call(enum grace_cause cause, int status);
 void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context);
 
 /* Whether this siginfo comes from libgrace's own timer rather than from a sender; looks after it.
- */
+ * `context` is NULL for a thread in normal context that took it by sigwait or its like. */
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
 
 /* A chain signal arrived for the target's own handler. Returns true when the handler may run now,
  * false when the signal will be queued again after the announcement. */
 bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context);
 
-/* A signal that was kept back arrives again: make its siginfo what it was. */
-void grace_stop_restore_info(int signo, siginfo_t *info);
+/*
+ * The target takes a chain signal by a call of its own (sigwait and kin, signalfd): announce on the
+ * calling thread, in normal context, before the call returns.
+ */
+void grace_stop_announce_here(int signo, const siginfo_t *info);
+
+/* Whether an announcement is still to be made before the target gets a chain signal. */
+bool grace_stop_will_announce(void);
 
 /* Whether libgrace leads this stop: then it also ends the process. */
 bool grace_stop_is_led_by_signal(void);

@@ -261,54 +261,7 @@ void grace_stop_by_call(enum grace_cause cause, int status)
 
 enum { UNANNOUNCED, ANNOUNCING, ANNOUNCED };
 
-static struct {
-    _Atomic uint32_t state;
-    _Atomic uint64_t taken; /* signals that are kept back … */
-    _Atomic uint64_t ready; /* … and written down whole */
-    siginfo_t infos[65];
-    pid_t threads[65]; /* 0: sent to the process */
-} announcement;
-
-/*
- * Give the target what was kept back; the kernel chooses the thread, as it did the first time. Only
- * a thread itself may queue what looks like kill or the kernel (kernel/signal.c,
- * do_rt_sigqueueinfo), so this goes as SI_QUEUE with our mark, and the true siginfo is put back
- * when it arrives.
- */
-static void queue_again(void)
-{
-    uint64_t ready = atomic_exchange(&announcement.ready, 0);
-    for (int signo = 1; signo <= 64; signo++) {
-        if (!(ready & GRACE_SIGNAL_BIT(signo)))
-            continue;
-        siginfo_t info = announcement.infos[signo];
-        info.si_code = SI_QUEUE;
-        info.si_value.sival_ptr = &announcement;
-        pid_t thread = announcement.threads[signo], pid = grace_getpid();
-        if (thread != 0)
-            syscall(SYS_rt_tgsigqueueinfo, pid, thread, signo, &info);
-        else
-            syscall(SYS_rt_sigqueueinfo, pid, signo, &info);
-    }
-}
-
-void grace_stop_restore_info(int signo, siginfo_t *info)
-{
-    if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &announcement)
-        *info = announcement.infos[signo];
-}
-
-static void keep_back(int signo, const siginfo_t *info)
-{
-    uint64_t bit = GRACE_SIGNAL_BIT(signo);
-    if (atomic_fetch_or(&announcement.taken, bit) & bit)
-        return; /* pending already: the kernel, too, keeps one of a kind */
-    announcement.infos[signo] = *info;
-    announcement.threads[signo] = info->si_code == SI_TKILL ? grace_gettid() : 0;
-    atomic_fetch_or(&announcement.ready, bit);
-    if (atomic_load(&announcement.state) == ANNOUNCED)
-        queue_again();
-}
+static _Atomic uint32_t announcement; /* futex: moves to ANNOUNCED */
 
 static void announce(bool in_process)
 {
@@ -316,8 +269,9 @@ static void announce(bool in_process)
     grace_conductor_log_begin();
     leave_lead();
     conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
-    atomic_store(&announcement.state, ANNOUNCED);
-    queue_again();
+    atomic_store(&announcement, ANNOUNCED);
+    grace_futex_wake_all(&announcement);
+    grace_kept_release();
 }
 
 static void *announce_conductor(void *unused)
@@ -348,7 +302,7 @@ static void note_signal(int signo, const siginfo_t *info)
 
 bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context)
 {
-    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement.state) == ANNOUNCED)
+    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
         return true;
     note_signal(signo, info);
     /* raise() has to have run the handler when it returns. */
@@ -356,11 +310,39 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
         return true;
     if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
         return true;
-    keep_back(signo, info);
+    grace_kept_add(signo, info);
     uint32_t not_yet = UNANNOUNCED;
-    if (atomic_compare_exchange_strong(&announcement.state, &not_yet, ANNOUNCING))
+    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING))
         grace_launch(&announce_launch, signo, context);
+    if (atomic_load(&announcement) == ANNOUNCED)
+        grace_kept_release(); /* it came too late to be released with the others */
     return false;
+}
+
+bool grace_stop_will_announce(void)
+{
+    return atomic_load(&stop.state) == NONE && atomic_load(&announcement) == UNANNOUNCED &&
+           grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL);
+}
+
+void grace_stop_announce_here(int signo, const siginfo_t *info)
+{
+    GRACE_KEEP_ERRNO;
+    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
+        return;
+    note_signal(signo, info);
+    if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
+        return;
+    /* A handler of the target's that ran above us and exits would wait for us in vain. */
+    uint64_t mask;
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+    uint32_t not_yet = UNANNOUNCED;
+    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING) ||
+        grace_launch_take_over(&announce_launch))
+        announce(true);
+    while (atomic_load(&announcement) != ANNOUNCED)
+        grace_futex_wait(&announcement, ANNOUNCING, -1);
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context)

@@ -1,0 +1,45 @@
+/* epoll's three ways to wait, as the target calls them. See resume.c. */
+#include "../resume.h"
+#include "../shim.h"
+
+#include <sys/epoll.h>
+
+#include "real.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef int waiting(int, struct epoll_event *, int, int);
+typedef int waiting_masked(int, struct epoll_event *, int, int, const sigset_t *);
+typedef int waiting_exact(int, struct epoll_event *, int, const struct timespec *,
+                          const sigset_t *);
+
+EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int timeout)
+{
+    waiting *real = GRACE_REAL(waiting, "epoll_wait");
+    if (timeout <= 0)
+        return GRACE_WAIT(real(fd, events, count, timeout));
+    return GRACE_WAIT_LIMITED(start, real(fd, events, count, timeout),
+                              real(fd, events, count, grace_wait_left_ms(&start, timeout)));
+}
+
+EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
+                       const sigset_t *mask)
+{
+    waiting_masked *real = GRACE_REAL(waiting_masked, "epoll_pwait");
+    if (timeout <= 0)
+        return GRACE_WAIT(real(fd, events, count, timeout, mask));
+    return GRACE_WAIT_LIMITED(start, real(fd, events, count, timeout, mask),
+                              real(fd, events, count, grace_wait_left_ms(&start, timeout), mask));
+}
+
+EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int count,
+                        const struct timespec *timeout, const sigset_t *mask)
+{
+    waiting_exact *real = GRACE_REAL(waiting_exact, "epoll_pwait2");
+    struct timespec left;
+    if (timeout == NULL)
+        return GRACE_WAIT(real(fd, events, count, timeout, mask));
+    return GRACE_WAIT_LIMITED(
+        start, real(fd, events, count, timeout, mask),
+        (left = grace_wait_left(&start, timeout), real(fd, events, count, &left, mask)));
+}

@@ -1,0 +1,63 @@
+/* System V's message queues and semaphores, and POSIX' semaphores, as the target waits for them.
+ * See resume.c. */
+#include "../resume.h"
+#include "../shim.h"
+
+#include <semaphore.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+
+#include "real.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef ssize_t receiving(int, void *, size_t, long, int);
+typedef int sending(int, const void *, size_t, int);
+typedef int operating(int, struct sembuf *, size_t);
+typedef int operating_timed(int, struct sembuf *, size_t, const struct timespec *);
+typedef int taking(sem_t *);
+typedef int taking_timed(sem_t *, const struct timespec *);
+typedef int taking_by_clock(sem_t *, clockid_t, const struct timespec *);
+
+EXPORT ssize_t msgrcv(int queue, void *message, size_t size, long type, int flags)
+{
+    return GRACE_WAIT(GRACE_REAL(receiving, "msgrcv")(queue, message, size, type, flags));
+}
+
+EXPORT int msgsnd(int queue, const void *message, size_t size, int flags)
+{
+    return GRACE_WAIT(GRACE_REAL(sending, "msgsnd")(queue, message, size, flags));
+}
+
+EXPORT int semop(int semaphores, struct sembuf *operations, size_t count)
+{
+    return GRACE_WAIT(GRACE_REAL(operating, "semop")(semaphores, operations, count));
+}
+
+EXPORT int semtimedop(int semaphores, struct sembuf *operations, size_t count,
+                      const struct timespec *timeout)
+{
+    operating_timed *real = GRACE_REAL(operating_timed, "semtimedop");
+    struct timespec left;
+    if (timeout == NULL)
+        return GRACE_WAIT(real(semaphores, operations, count, timeout));
+    return GRACE_WAIT_LIMITED(
+        start, real(semaphores, operations, count, timeout),
+        (left = grace_wait_left(&start, timeout), real(semaphores, operations, count, &left)));
+}
+
+EXPORT int sem_wait(sem_t *semaphore)
+{
+    return GRACE_WAIT(GRACE_REAL(taking, "sem_wait")(semaphore));
+}
+
+/* These two wait until a point in time, not for a while. */
+EXPORT int sem_timedwait(sem_t *semaphore, const struct timespec *until)
+{
+    return GRACE_WAIT(GRACE_REAL(taking_timed, "sem_timedwait")(semaphore, until));
+}
+
+EXPORT int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until)
+{
+    return GRACE_WAIT(GRACE_REAL(taking_by_clock, "sem_clockwait")(semaphore, clock, until));
+}

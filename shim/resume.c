@@ -1,0 +1,111 @@
+/*
+ * Waiting on after a signal that the target does not get to see.
+ *
+ * The kernel gives up some calls with EINTR whenever a handler ran, SA_RESTART or not (signal(7),
+ * "Interruption of system calls and library functions by signal handlers"): poll, select, the
+ * sleeps, System V's queues and semaphores, sockets with a time limit, and more. A target without a
+ * handler would never have seen that: it would be dead. While its stop runs it goes on working, so
+ * such a call has to go on as well.
+ *
+ * When our handler returns to a call that fails with EINTR, and no handler of the target's has run
+ * for that signal, it leaves a mark for its thread. The wrappers of these calls (calls/wait_*.c)
+ * find it behind libc's own call and wait on, with the time that is left. Before a stop a wrapper
+ * costs one comparison of the result and, for calls whose time limit the kernel does not count down
+ * itself, one look at the coarse clock, which is a word of memory: no system call, whatever the
+ * clock source of the machine.
+ *
+ * Not covered: calls that libc makes inside itself, calls made by syscall(2), and read() and
+ * write() on sockets with a time limit. Where a handler of the target's runs at the very same
+ * moment, for another signal, the call waits on all the same.
+ */
+#include "resume.h"
+
+#include <dlfcn.h>
+#include <gnu/lib-names.h>
+
+#include "arch.h"
+#include "hooks/kernel.h"
+#include "shim.h"
+
+/* Where the interrupted call stood, and errno as it was before it. Initial-exec: in a handler
+ * nothing may be allocated. */
+static __thread struct {
+    uintptr_t sp; /* 0: no mark */
+    int saved_errno;
+} mark __attribute__((tls_model("initial-exec")));
+
+/* libc's frames between a wrapper and the system call instruction are smaller than this. */
+#define CALL_DEPTH 4096
+
+void grace_resume_mark(const ucontext_t *context, int saved_errno)
+{
+    if (grace_context_result(context) != -EINTR)
+        return;
+    mark.sp = grace_context_sp(context);
+    mark.saved_errno = saved_errno;
+}
+
+bool grace_resume(const void *frame)
+{
+    uintptr_t depth = (uintptr_t)frame - mark.sp;
+    if (mark.sp == 0 || depth > CALL_DEPTH)
+        return false;
+    mark.sp = 0;
+    errno = mark.saved_errno;
+    return true;
+}
+
+/* ---- the time that is left ----------------------------------------------------------------- */
+
+typedef int clock_function(clockid_t, struct timespec *);
+
+/* libc's own: clock_gettime by its name may be somebody else's, who fakes the time. */
+static clock_function *read_clock;
+
+void grace_resume_setup(void)
+{
+    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    if (libc != NULL)
+        read_clock = (clock_function *)dlsym(libc, "clock_gettime");
+}
+
+struct grace_wait_start grace_wait_start(void)
+{
+    struct grace_wait_start start = {.at = {0, -1}};
+    if (read_clock != NULL)
+        read_clock(CLOCK_MONOTONIC_COARSE, &start.at);
+    return start;
+}
+
+#define NS_PER_S 1000000000
+
+/*
+ * The coarse clock is behind by up to its resolution: as much is added, so that nothing ever ends
+ * early. It ends late by no more than that (1 to 10 ms).
+ */
+struct timespec grace_wait_left(const struct grace_wait_start *start,
+                                const struct timespec *timeout)
+{
+    struct timespec now, coarse;
+    if (start->at.tv_nsec < 0)
+        return *timeout;
+    grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    grace_kernel(SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &coarse);
+    struct timespec left = {
+        .tv_sec = timeout->tv_sec - (now.tv_sec - start->at.tv_sec),
+        .tv_nsec = timeout->tv_nsec - (now.tv_nsec - start->at.tv_nsec) + coarse.tv_nsec,
+    };
+    for (; left.tv_nsec < 0; left.tv_sec--)
+        left.tv_nsec += NS_PER_S;
+    for (; left.tv_nsec >= NS_PER_S; left.tv_sec++)
+        left.tv_nsec -= NS_PER_S;
+    return left.tv_sec < 0 ? (struct timespec){0, 0} : left;
+}
+
+int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms)
+{
+    struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+    struct timespec left = grace_wait_left(start, &timeout);
+    int64_t ms = (int64_t)left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000;
+    return ms < timeout_ms ? (int)ms : timeout_ms;
+}

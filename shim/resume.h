@@ -1,0 +1,63 @@
+/* Waiting on after a signal that the target does not get to see. What it is for: resume.c. */
+#ifndef GRACE_SHIM_RESUME_H
+#define GRACE_SHIM_RESUME_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <time.h>
+#include <ucontext.h>
+
+/* Find libc's own clock. Constructor only. */
+void grace_resume_setup(void);
+
+/*
+ * For a handler of ours that returns to `context` without the target having seen the signal: a call
+ * that was interrupted there is to go on. `saved_errno` is errno as the handler found it.
+ * Async-signal-safe.
+ */
+void grace_resume_mark(const ucontext_t *context, int saved_errno);
+
+/*
+ * Whether the call just made below `frame` (the caller's frame address), which failed with EINTR,
+ * is to go on. If so takes the mark away and gives errno its old value. Async-signal-safe.
+ */
+bool grace_resume(const void *frame);
+
+/* When a wait with a time limit began, and how much of the limit is left of it. Never less than
+ * there is; async-signal-safe; keep errno. */
+struct grace_wait_start {
+    struct timespec at; /* tv_nsec < 0: not known, the limit starts anew */
+};
+struct grace_wait_start grace_wait_start(void);
+struct timespec grace_wait_left(const struct grace_wait_start *start,
+                                const struct timespec *timeout);
+int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms);
+
+/* Whether a result says that the call is to be made again. */
+#define GRACE_INTERRUPTED(result)                                                                  \
+    (__builtin_expect((result) == -1, 0) && errno == EINTR &&                                      \
+     grace_resume(__builtin_frame_address(0)))
+
+/* A call without a time limit, or with one that does not change by waiting. */
+#define GRACE_WAIT(call)                                                                           \
+    __extension__({                                                                                \
+        __typeof__(call) result_;                                                                  \
+        do {                                                                                       \
+            result_ = (call);                                                                      \
+        } while (GRACE_INTERRUPTED(result_));                                                      \
+        result_;                                                                                   \
+    })
+
+/* A call with a relative limit: `first`, and each time it has to go on, `again`, which may use
+ * `start`. */
+#define GRACE_WAIT_LIMITED(start, first, again)                                                    \
+    __extension__({                                                                                \
+        struct grace_wait_start start = grace_wait_start();                                        \
+        __typeof__(first) result_ = (first);                                                       \
+        while (GRACE_INTERRUPTED(result_))                                                         \
+            result_ = (again);                                                                     \
+        result_;                                                                                   \
+    })
+
+#endif
