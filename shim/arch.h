@@ -52,11 +52,14 @@ static inline bool grace_is_syscall_at(uintptr_t address)
 
 /*
  * The number of the system call that the context stands just behind; -1: not known. The register
- * holds the result by now, but libc's stubs load the number shortly before: mov $number, %eax.
+ * holds the result by now, but libc's stubs load the number shortly before: mov $number, %eax, or
+ * xor %eax, %eax for 0.
  */
 static inline long grace_context_number_behind(const ucontext_t *context)
 {
     const unsigned char *ip = (const unsigned char *)grace_context_ip(context);
+    if (ip[-4] == 0x31 && ip[-3] == 0xc0)
+        return 0;
     for (int back = GRACE_SYSCALL_LENGTH + 5; back <= GRACE_SYSCALL_LENGTH + 12; back++)
         if (ip[-back] == 0xb8 && ip[-back + 3] == 0 && ip[-back + 4] == 0)
             return ip[-back + 1] | ip[-back + 2] << 8;

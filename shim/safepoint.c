@@ -5,8 +5,8 @@
  * malloc and calls it waits for itself. Whether a thread is inside malloc cannot be asked, but
  * where its instruction pointer is can. It is safe when
  *   - it lies outside the text of libc, ld.so, libgrace and of whichever object defines malloc; or
- *   - the thread sits in a blocking system call made by libc: libc's lists are whole there. Such a
- *     call is at the system call instruction (it will be restarted) or just behind it with -EINTR.
+ *   - the thread is at or just behind a blocking system call made by libc: libc's lists are whole
+ *     there. It stands at the instruction when the call will be restarted, else just behind it.
  *     Calls that malloc itself makes (mmap, brk, …), and a wait for one of libc's own locks, are
  * not on the list.
  *
@@ -207,12 +207,13 @@ bool grace_safepoint_at(const ucontext_t *context)
     uintptr_t before = ip - GRACE_SYSCALL_LENGTH;
     if (!is_readable_code(before) || !grace_is_syscall_at(before))
         return false;
-    if (grace_context_result(context) == 0 && sends_signals(grace_context_number_behind(context)))
-        return true;
+    long number = grace_context_number_behind(context);
+    if (number >= 0)
+        return sends_signals(number) || blocks_outside_locks(context, number);
     if (grace_context_result(context) != -EINTR)
         return false;
-    /* No call of malloc's returns EINTR, but a wait for a lock does. On x86_64 the number is gone
-     * by now; the arguments are not, and the futex call is told by its operation alone. */
+    /* No call of malloc's returns EINTR, but a wait for a lock does: the futex call is told by its
+     * arguments alone. */
     long operation = grace_context_argument(context, 1);
     bool lock_wait = (operation == FUTEX_WAIT || operation == FUTEX_WAIT_PRIVATE) &&
                      (uint32_t)grace_context_argument(context, 2) == 2 &&
