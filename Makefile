@@ -154,7 +154,8 @@ sanitize: $(BUILD)/deps.check
 	    -dict=tests/fuzz/config.dict -artifact_prefix=$(BUILD)/fuzz/ \
 	    $(BUILD)/fuzz/config.corpus tests/fuzz/config.corpus
 
-sanitized-unit-tests: $(unit_bin)
+# Tests of plugins load them, and run the grace command.
+sanitized-unit-tests: $(unit_bin) $(test_plugins) $(plugins) $(BUILD)/grace
 	./tests/run $(BUILD) $(unit_bin)
 
 $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o $(wildcard config/*.h)

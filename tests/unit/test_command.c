@@ -88,8 +88,7 @@ static struct grace_command_result run_script(runner *run, const char *script, u
         ck_assert(condition);                                                                      \
     } while (0)
 
-/* ---- outcomes -----------------------------------------------------------------------------------
- */
+/* ---- outcomes ------------------------------------------------------------------------------ */
 
 static const struct {
     const char *script;
@@ -189,8 +188,7 @@ START_TEST(finds_commands_in_the_given_path)
 }
 END_TEST
 
-/* ---- what the command finds ---------------------------------------------------------------------
- */
+/* ---- what the command finds ---------------------------------------------------------------- */
 
 static void ignore_nothing_and_block_all(void)
 {
@@ -275,8 +273,7 @@ START_TEST(becomes_another_user)
 }
 END_TEST
 
-/* ---- time ---------------------------------------------------------------------------------------
- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 static const char *const stubborn[] = {
     "sleep 1000",
@@ -334,8 +331,7 @@ START_TEST(does_not_wait_for_what_a_command_leaves_behind)
 }
 END_TEST
 
-/* ---- output -------------------------------------------------------------------------------------
- */
+/* ---- output -------------------------------------------------------------------------------- */
 
 START_TEST(logs_output_line_by_line)
 {
@@ -364,8 +360,7 @@ START_TEST(counts_output_above_the_limit)
 }
 END_TEST
 
-/* ---- a target that must not notice --------------------------------------------------------------
- */
+/* ---- a target that must not notice --------------------------------------------------------- */
 
 static volatile sig_atomic_t child_signals;
 static void count_child_signal(int signo)
@@ -622,8 +617,7 @@ START_TEST(a_stopped_intermediate_process_does_not_hold_the_target)
 }
 END_TEST
 
-/* ---- environment --------------------------------------------------------------------------------
- */
+/* ---- environment --------------------------------------------------------------------------- */
 
 static int64_t remaining(void *context)
 {
