@@ -40,13 +40,14 @@ _Noreturn void grace_libconfig_exit(int status)
 
 static void *enlist(struct grace_libconfig_block *block)
 {
-    if (block == NULL)
-        grace_libconfig_give_up("memory is short");
-    block->next = grace_libconfig_now->blocks.next;
-    block->previous = &grace_libconfig_now->blocks;
-    block->next->previous = block;
-    grace_libconfig_now->blocks.next = block;
-    return block + 1;
+    if (block != NULL) {
+        block->next = grace_libconfig_now->blocks.next;
+        block->previous = &grace_libconfig_now->blocks;
+        block->next->previous = block;
+        block->previous->next = block;
+        return block + 1;
+    }
+    grace_libconfig_give_up("memory is short");
 }
 
 static struct grace_libconfig_block *delist(void *memory)
