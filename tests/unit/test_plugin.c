@@ -166,6 +166,7 @@ START_TEST(knows_a_plugin_by_either_hash_table)
         image.bytes[(seed >> 8) % image.size] ^= (unsigned char)(1u << (seed & 7));
         peek_image(&image, image.size, &flags);
     }
+    free(image.bytes);
     unlink(file);
 }
 END_TEST
@@ -180,6 +181,7 @@ START_TEST(a_short_file_is_refused_at_every_length)
             ck_assert_uint_gt(strlen(error.text), 10);
     ck_assert_int_eq(peek_image(&image, 0, &flags), -1);
     ck_assert_int_eq(peek_image(&image, 64, &flags), -1);
+    free(image.bytes);
 }
 END_TEST
 
@@ -203,6 +205,8 @@ START_TEST(hostile_files_do_no_harm)
         }
         peek_image(&bad, bad.size, &flags);
     }
+    free(good.bytes);
+    free(bad.bytes);
 }
 END_TEST
 
@@ -424,6 +428,7 @@ START_TEST(an_external_plugin_runs_in_a_process_of_its_own)
     if (runs[_i].words != NULL)
         ck_assert_msg(strstr(text, runs[_i].words) != NULL, "%s", text);
     ck_assert_ptr_null(strstr(text, "too much detail"));
+    grace_command_release(&command);
     unlink(config);
     unlink(log);
     rmdir(folder);
