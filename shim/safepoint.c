@@ -6,7 +6,7 @@
  * where its instruction pointer is can. It is safe when
  *   - it lies outside the text of libc, ld.so, libgrace and of whichever object defines malloc; or
  *   - the thread sits in a blocking system call made by libc: libc's lists are whole there. Such a
- *     call is at the system call instruction (it will be restarted) or just behind it with -EINTR.
+ *     call is at the system call instruction (it will be restarted) or just behind it.
  *     Calls that malloc itself makes (mmap, brk, …), and a wait for one of libc's own locks, are
  * not on the list.
  *
@@ -207,10 +207,13 @@ bool grace_safepoint_at(const ucontext_t *context)
     uintptr_t before = ip - GRACE_SYSCALL_LENGTH;
     if (!is_readable_code(before) || !grace_is_syscall_at(before))
         return false;
-    if (grace_context_result(context) == 0 && sends_signals(grace_context_number_behind(context)))
+    long number = grace_context_number_behind(context);
+    if (grace_context_result(context) == 0 && sends_signals(number))
         return true;
+    /* A call that came to its end. Signals arrive as calls return: a loop around a short write is
+     * hardly ever seen anywhere else. */
     if (grace_context_result(context) != -EINTR)
-        return false;
+        return number >= 0 && blocks_outside_locks(context, number);
     /* No call of malloc's returns EINTR, but a wait for a lock does. On x86_64 the number is gone
      * by now; the arguments are not, and the futex call is told by its operation alone. */
     long operation = grace_context_argument(context, 1);
