@@ -56,7 +56,7 @@ $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 
 # libconfig goes into our own objects: none of its symbols is visible or looked up outside, and what
 # it would take from libc and must not have inside a target is given other names, which
-# config/libconfig_guard.c defines. (Its objects are not PIC: references to stdio's variables could not stay.)
+# config/libconfig_*.c define. (Its objects are not PIC: references to stdio variables could not stay.)
 LIBCONFIG_A = $(shell $(CC) -print-file-name=libconfig.a)
 LIBCONFIG_USED := config_init config_read_string config_setting_get_elem config_setting_get_member \
                   config_setting_length
@@ -141,8 +141,8 @@ check: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) tests
 	./tests/run $(BUILD) $(unit_bin) $(system_bin)
 
-# The unit tests under ASan and UBSan, then a fuzzer on the config parser: a bounded number of runs, the
-# same every time. What it finds new stays in the build folder.
+# The unit tests under ASan and UBSan, then a fuzzer on the config parser for a bounded number of
+# runs. What it finds new stays in the build folder, and is where the next time begins.
 SANITIZERS := address,undefined
 FUZZ_RUNS  ?= 20000
 sanitize: $(BUILD)/deps.check
@@ -154,7 +154,8 @@ sanitize: $(BUILD)/deps.check
 	    -dict=tests/fuzz/config.dict -artifact_prefix=$(BUILD)/fuzz/ \
 	    $(BUILD)/fuzz/config.corpus tests/fuzz/config.corpus
 
-sanitized-unit-tests: $(unit_bin)
+# Tests of plugins load them, and run the grace command.
+sanitized-unit-tests: $(unit_bin) $(test_plugins) $(plugins) $(BUILD)/grace
 	./tests/run $(BUILD) $(unit_bin)
 
 $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o $(wildcard config/*.h)

@@ -7,7 +7,8 @@
 #include "libconfig_state.h"
 #include "scan.h"
 
-_Thread_local struct grace_libconfig_state *grace_libconfig_now;
+_Thread_local struct grace_libconfig_state *grace_libconfig_now
+    __attribute__((tls_model("initial-exec")));
 
 _Noreturn void grace_libconfig_give_up(const char *reason)
 {

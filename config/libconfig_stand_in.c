@@ -38,15 +38,17 @@ _Noreturn void grace_libconfig_exit(int status)
     grace_libconfig_give_up("the parser gave up");
 }
 
-static void *enlist(struct grace_libconfig_block *block)
+static void *enlist(struct grace_libconfig_block *block, size_t room)
 {
-    if (block == NULL)
-        grace_libconfig_give_up("memory is short");
-    block->next = grace_libconfig_now->blocks.next;
-    block->previous = &grace_libconfig_now->blocks;
-    block->next->previous = block;
-    grace_libconfig_now->blocks.next = block;
-    return block + 1;
+    if (block != NULL) {
+        block->room = room;
+        block->next = grace_libconfig_now->blocks.next;
+        block->previous = &grace_libconfig_now->blocks;
+        block->next->previous = block;
+        block->previous->next = block;
+        return block + 1;
+    }
+    grace_libconfig_give_up("memory is short");
 }
 
 static struct grace_libconfig_block *delist(void *memory)
@@ -57,33 +59,42 @@ static struct grace_libconfig_block *delist(void *memory)
     return block;
 }
 
+/* More than any config needs; what is above would only overflow what follows. */
+#define SIZE_LIMIT (SIZE_MAX / 4)
+
 void *grace_libconfig_malloc(size_t size)
 {
-    return enlist(size > SIZE_MAX / 2 ? NULL : malloc(sizeof(struct grace_libconfig_block) + size));
+    return enlist(size > SIZE_LIMIT ? NULL : malloc(sizeof(struct grace_libconfig_block) + size),
+                  size);
 }
 
 void *grace_libconfig_calloc(size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_LIMIT)
         grace_libconfig_give_up("memory is short");
-    return enlist(calloc(1, sizeof(struct grace_libconfig_block) + bytes));
+    return enlist(calloc(1, sizeof(struct grace_libconfig_block) + bytes), bytes);
 }
 
+/* libconfig lets strings and lists grow by a few bytes at a time: doubled, they are not copied each
+ * time, whatever malloc this process has. */
 void *grace_libconfig_realloc(void *memory, size_t size)
 {
     if (memory == NULL)
         return grace_libconfig_malloc(size);
-    if (size > SIZE_MAX / 2)
+    struct grace_libconfig_block *block = (struct grace_libconfig_block *)memory - 1;
+    if (size <= block->room)
+        return memory;
+    if (size > SIZE_LIMIT)
         grace_libconfig_give_up("memory is short");
-    struct grace_libconfig_block *block = delist(memory),
-                                 *larger =
-                                     realloc(block, sizeof(struct grace_libconfig_block) + size);
+    size_t room = size > 2 * block->room ? size : 2 * block->room;
+    delist(memory);
+    struct grace_libconfig_block *larger = realloc(block, sizeof *block + room);
     if (larger == NULL) {
-        enlist(block);
+        enlist(block, block->room); /* it is given back with the others */
         grace_libconfig_give_up("memory is short");
     }
-    return enlist(larger);
+    return enlist(larger, room);
 }
 
 void grace_libconfig_free(void *memory)

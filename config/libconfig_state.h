@@ -14,6 +14,7 @@
 struct grace_libconfig_block {
     _Alignas(max_align_t) struct grace_libconfig_block *next;
     struct grace_libconfig_block *previous;
+    size_t room; /* bytes behind this header */
 };
 
 /* One @include line: what the scanner takes for a FILE. */

@@ -32,13 +32,13 @@
 #include "spawn.h"
 
 /* One page below it is left without access, so that an overflow faults rather than writes. */
-#define GUARD_SIZE (64 * 1024) /* one page at least, whatever its size */
-#define STACK_SIZE (128 * 1024)
+#define GUARD_SIZE (64l * 1024) /* one page at least, whatever its size */
+#define STACK_SIZE (128l * 1024)
 
 /* Beyond the command's timeout before the intermediate process itself is killed, and waited for
  * after that. */
-#define SLACK_MS 250
-#define GONE_MS  100
+#define SLACK_MS UINT64_C(250)
+#define GONE_MS  UINT64_C(100)
 
 /* Lies at the top of the stack's mapping. */
 struct aside {
@@ -128,7 +128,7 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
     *result = (struct grace_command_result){.outcome = GRACE_OUTCOME_NOT_STARTED};
     long memory = grace_kernel(SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (memory < 0 && memory > -4096) {
+    if (grace_kernel_failed(memory)) {
         result->detail = (int)-memory;
         return;
     }
@@ -148,7 +148,7 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
     if (pid < 0) {
         result->detail = (int)-pid;
     } else {
-        gone = wait_or_kill(aside, pid, begin + (timeout_ms + UINT64_C(1) * SLACK_MS) * 1000);
+        gone = wait_or_kill(aside, pid, begin + (timeout_ms + SLACK_MS) * 1000);
         take_result(aside, gone, result);
         while (gone && grace_kernel(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)
             continue;

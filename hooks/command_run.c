@@ -13,7 +13,7 @@
 #include "spawn.h"
 
 /* What is kept of the timeout for a command that KILL ended to be gone and reaped. */
-#define REAP_MS 20
+#define REAP_US UINT64_C(20000)
 
 /* Most that is read once the command ended: what it left behind may be writing for ever. */
 #define LAST_OUTPUT_MAX (1024 * 1024)
@@ -39,7 +39,7 @@ static void plan_times(struct run *run, uint64_t begin_us, uint32_t timeout_ms)
 {
     uint64_t timeout = (uint64_t)timeout_ms * 1000;
     uint64_t kill_after = GRACE_COMMAND_KILL_AFTER_MS * UINT64_C(1000);
-    uint64_t reap = timeout / 10 < REAP_MS * UINT64_C(1000) ? timeout / 10 : REAP_MS * 1000;
+    uint64_t reap = timeout / 10 < REAP_US ? timeout / 10 : REAP_US;
     run->end_us = begin_us + timeout;
     run->term_us = begin_us + (timeout > 2 * kill_after ? timeout - kill_after : timeout / 2);
     run->kill_us = run->end_us - reap;
@@ -183,7 +183,7 @@ void grace_command_run_for(const struct grace_command *command, char *const *env
     plan_times(&run, begin, timeout_ms);
     grace_output_start(&run.text, command->hook, program_pid);
 
-    int ends[2];
+    int ends[2] = {-1, -1};
     long failed = grace_kernel(SYS_pipe2, ends, O_CLOEXEC);
     if (failed < 0) {
         result->detail = (int)-failed;

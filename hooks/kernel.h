@@ -80,6 +80,12 @@ static inline GRACE_PLAIN long grace_kernel6(long number, long a, long b, long c
 #define GRACE_KERNEL_6(n, a, b, c, d, e, f)                                                        \
     grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+/* Whether a call that returns an address, as mmap, returned an error instead. */
+static inline GRACE_PLAIN int grace_kernel_failed(long result)
+{
+    return (unsigned long)result > -4096ul;
+}
+
 /* Block every signal for this thread, libc's own included; *old is what was blocked before. */
 void grace_kernel_block_signals(uint64_t *old);
 /* Set this thread's mask. */

@@ -36,8 +36,7 @@ bool grace_log_wants(enum grace_log_level level)
            level <= settings.plan.level;
 }
 
-/* ---- collecting ---------------------------------------------------------------------------------
- */
+/* ---- collecting ---------------------------------------------------------------------------- */
 
 void grace_log_begin(struct grace_log_line *line, enum grace_log_level level, const char *event)
 {
@@ -108,8 +107,7 @@ void grace_log_number(struct grace_log_line *line, const char *name, int64_t val
         drop_field(&line->fields, start);
 }
 
-/* ---- formats ------------------------------------------------------------------------------------
- */
+/* ---- formats ------------------------------------------------------------------------------- */
 
 static const char *level_name(enum grace_log_level level)
 {
@@ -279,8 +277,7 @@ static void add_journal_fields(struct grace_text *out, const struct grace_text *
     }
 }
 
-/* ---- sending ------------------------------------------------------------------------------------
- */
+/* ---- sending ------------------------------------------------------------------------------- */
 
 static int send_to_journal(const struct grace_log_line *line, struct grace_text *out)
 {

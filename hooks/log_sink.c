@@ -87,8 +87,7 @@ void grace_log_stderr_setup(void)
     standard_error.path[length > 0 ? length : 0] = '\0';
 }
 
-/* ---- writing to a descriptor --------------------------------------------------------------------
- */
+/* ---- writing to a descriptor --------------------------------------------------------------- */
 
 /* Wait until it takes bytes, until `deadline` at most; false when it does not. */
 static bool wait_writable(int fd, uint64_t deadline)
@@ -183,8 +182,7 @@ static void close_own(int fd, const struct identity *own)
         grace_kernel(SYS_close, fd);
 }
 
-/* ---- the sinks ----------------------------------------------------------------------------------
- */
+/* ---- the sinks ----------------------------------------------------------------------------- */
 
 /*
  * Open a path, write, close. With `expected`, only if it still is that file. A terminal and a FIFO

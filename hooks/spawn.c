@@ -21,7 +21,7 @@
 
 #include "kernel.h"
 
-#define STACK_SIZE (32 * 1024)
+#define STACK_SIZE (32l * 1024)
 
 struct start {
     const struct grace_command *command;
@@ -45,7 +45,7 @@ static GRACE_PLAIN long open_input(void)
     long input = grace_kernel(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY);
     if (input >= 0)
         return input;
-    int ends[2];
+    int ends[2] = {-1, -1};
     long failed = grace_kernel(SYS_pipe2, ends, 0);
     if (failed < 0)
         return failed;
@@ -115,7 +115,7 @@ long grace_spawn(const struct grace_command *command, char *const *envp, int out
         return -(command->error != 0 ? command->error : ENOENT);
     long stack = grace_kernel(SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack < 0 && stack > -4096)
+    if (grace_kernel_failed(stack))
         return stack;
     struct start start = {command, envp, output, 0};
     uint64_t mask;

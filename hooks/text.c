@@ -182,43 +182,39 @@ static const char *read_width(const char *format, enum width *width)
     return format;
 }
 
-struct list {
-    va_list arguments; /* in a struct, so that a pointer to it can be handed on */
-};
-
-static int64_t take_signed(struct list *list, enum width width)
+static int64_t take_signed(va_list *list, enum width width)
 {
     switch (width) {
     case WIDTH_LONG:
-        return va_arg(list->arguments, long);
+        return va_arg(*list, long);
     case WIDTH_LONG_LONG:
-        return va_arg(list->arguments, long long);
+        return va_arg(*list, long long);
     case WIDTH_SIZE:
-        return (int64_t)va_arg(list->arguments, size_t);
+        return (int64_t)va_arg(*list, size_t);
     default:
-        return va_arg(list->arguments, int);
+        return va_arg(*list, int);
     }
 }
 
-static uint64_t take_unsigned(struct list *list, enum width width)
+static uint64_t take_unsigned(va_list *list, enum width width)
 {
     switch (width) {
     case WIDTH_LONG:
-        return va_arg(list->arguments, unsigned long);
+        return va_arg(*list, unsigned long);
     case WIDTH_LONG_LONG:
-        return va_arg(list->arguments, unsigned long long);
+        return va_arg(*list, unsigned long long);
     case WIDTH_SIZE:
-        return va_arg(list->arguments, size_t);
+        return va_arg(*list, size_t);
     default:
-        return va_arg(list->arguments, unsigned);
+        return va_arg(*list, unsigned);
     }
 }
 
 /* %.*s: at most so many bytes, which need not end by a zero byte within them. */
-static void add_limited(struct grace_text *text, struct list *list)
+static void add_limited(struct grace_text *text, va_list *list)
 {
-    int limit = va_arg(list->arguments, int);
-    const char *string = va_arg(list->arguments, const char *);
+    int limit = va_arg(*list, int);
+    const char *string = va_arg(*list, const char *);
     if (string == NULL || limit < 0)
         grace_text_add(text, string);
     else
@@ -226,7 +222,7 @@ static void add_limited(struct grace_text *text, struct list *list)
 }
 
 /* One conversion, `format` just behind its %. Returns what follows it, NULL when it is unknown. */
-static const char *add_conversion(struct grace_text *text, const char *format, struct list *list)
+static const char *add_conversion(struct grace_text *text, const char *format, va_list *list)
 {
     if (strncmp(format, ".*s", 3) == 0) {
         add_limited(text, list);
@@ -236,10 +232,10 @@ static const char *add_conversion(struct grace_text *text, const char *format, s
     format = read_width(format, &width);
     switch (*format) {
     case 's':
-        grace_text_add(text, va_arg(list->arguments, const char *));
+        grace_text_add(text, va_arg(*list, const char *));
         break;
     case 'c':
-        grace_text_add_char(text, (char)va_arg(list->arguments, int));
+        grace_text_add_char(text, (char)va_arg(*list, int));
         break;
     case 'd':
     case 'i':
@@ -262,8 +258,9 @@ static const char *add_conversion(struct grace_text *text, const char *format, s
 
 void grace_text_format_list(struct grace_text *text, const char *format, va_list arguments)
 {
-    struct list list;
-    va_copy(list.arguments, arguments);
+    /* A copy of our own: only of that can the address be handed on, where va_list is an array. */
+    va_list list;
+    va_copy(list, arguments);
     while (*format != '\0') {
         const char *next = *format == '%' ? add_conversion(text, format + 1, &list) : NULL;
         if (next == NULL) {
@@ -274,7 +271,7 @@ void grace_text_format_list(struct grace_text *text, const char *format, va_list
         }
         format = next;
     }
-    va_end(list.arguments);
+    va_end(list);
 }
 
 void grace_text_format(struct grace_text *text, const char *format, ...)

@@ -8,6 +8,9 @@
  * handlers; a query finds the thunk in what the kernel returns and translates it back. Slots are
  * written once and never change, so a vfork child that adds one to our memory does no harm.
  *
+ * Forked children are treated alike: the thunks are theirs too, tell that they are not the owner's,
+ * and do what the kernel would have done. So no wrapper here asks who it runs in.
+ *
  * SIG_IGN goes to the kernel as it is: a child after exec has to inherit it. SIG_DFL becomes the
  * thunk of a slot without a handler. When all slots are taken (a target that makes new handlers for
  * ever), the target's handler goes to the kernel directly: it works, and libgrace does not see the
@@ -27,6 +30,7 @@
 /* A slot holds the handler's address in the low 56 bits (user space ends below) and, above them,
  * that it is in use and which of its flags the kernel's entry does not show as the target set them.
  */
+#define RESTORER     0x04000000u /* SA_RESTORER, which libc sets and its headers do not name */
 #define IN_USE       (UINT64_C(1) << 63)
 #define HAS_SIGINFO  (UINT64_C(1) << 56)
 #define HAS_ONCE     (UINT64_C(1) << 57)
@@ -49,7 +53,8 @@ typedef void thunk(int, siginfo_t *, void *);
     THUNK(n##0) THUNK(n##1) THUNK(n##2) THUNK(n##3) THUNK(n##4) THUNK(n##5) THUNK(n##6) THUNK(n##7)
 /* Octal: 00 to 77. */
 THUNKS8(0)
-THUNKS8(1) THUNKS8(2) THUNKS8(3) THUNKS8(4) THUNKS8(5) THUNKS8(6) THUNKS8(7)
+THUNKS8(1)
+THUNKS8(2) THUNKS8(3) THUNKS8(4) THUNKS8(5) THUNKS8(6) THUNKS8(7)
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \
@@ -161,7 +166,7 @@ static struct sigaction decode(const struct sigaction *kernel)
             flags |= kept_flags[i].flag;
     }
     if (!(word & HAS_RESTORER)) {
-        flags &= ~0x04000000u; /* SA_RESTORER, which libc's headers do not name */
+        flags &= ~RESTORER;
         view.sa_restorer = NULL;
     }
     view.sa_flags = (int)flags;
@@ -199,23 +204,26 @@ int grace_disposition(int signo, const struct sigaction *action, struct sigactio
         return real(signo, action, old);
     struct sigaction to_kernel, from_kernel;
     if (action != NULL)
-        to_kernel = grace_is_owner() ? encode(action, true) : *action;
+        to_kernel = encode(action, true);
     int result = real(signo, action == NULL ? NULL : &to_kernel, old == NULL ? NULL : &from_kernel);
     if (result == 0 && old != NULL)
         *old = decode(&from_kernel);
     return result;
 }
 
+/* The kernel does this as it takes the signal from the queue. Here it happens a moment later: a
+ * second signal in that moment, not blocked (SA_NODEFER), runs the handler once more. */
 void grace_disposition_reset(int signo, unsigned slot)
 {
-    struct sigaction now;
+    struct sigaction now, replaced;
     grace_sigaction_function *real = grace_real_sigaction();
     if (real(signo, NULL, &now) != 0 || now.sa_sigaction != thunks[slot])
         return; /* the target has set another one meanwhile */
     struct sigaction view = decode(&now);
     view.sa_handler = SIG_DFL; /* as the kernel does it: flags and mask stay */
     struct sigaction kernel = encode(&view, true);
-    real(signo, &kernel, NULL);
+    if (real(signo, &kernel, &replaced) == 0 && replaced.sa_sigaction != thunks[slot])
+        real(signo, &replaced, NULL);
 }
 
 void grace_dispositions_adopt(void)
@@ -227,7 +235,7 @@ void grace_dispositions_adopt(void)
             continue;
         if (now.sa_handler == SIG_IGN)
             continue; /* ignored at start (nohup): left alone */
-        struct sigaction kernel = encode(&now, now.sa_handler != SIG_DFL);
+        struct sigaction kernel = encode(&now, ((unsigned)now.sa_flags & RESTORER) != 0);
         real(signo, &kernel, NULL);
     }
 }

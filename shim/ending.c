@@ -83,8 +83,12 @@ bool grace_end_exit_requested(const siginfo_t *info, ucontext_t *context)
     if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &exit_request)
         return false;
     uint32_t no = 0;
-    if (grace_safepoint_at(context) && atomic_compare_exchange_strong(&exit_redirected, &no, 1))
-        grace_context_redirect(context, exit_in_normal_context, 128 + grace_stop_facts()->signo);
+    bool safe = context == NULL || grace_safepoint_at(context);
+    if (!safe || !atomic_compare_exchange_strong(&exit_redirected, &no, 1))
+        return true;
+    if (context == NULL)
+        exit_in_normal_context(128 + grace_stop_facts()->signo);
+    grace_context_redirect(context, exit_in_normal_context, 128 + grace_stop_facts()->signo);
     return true;
 }
 

@@ -6,6 +6,7 @@
  *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
  *   arrival.c      what happens when a managed signal arrives
  *   resume.c       waiting on after a signal that the target does not see
+ *   descriptors.c  signalfd: a signal is read after its announcement
  *   kept.c         signals that wait for the announcement, and `deliver`
  *   safepoint.c    whether an interrupted thread holds none of libc's locks
  *   launch.c       starting the conductor out of a signal handler, at a safe point
@@ -119,6 +120,19 @@ bool grace_signal_is_final(int signo);
 /* Queue a signal, or what replaces it, for the target; `thread` 0: for the process. False when
  * there is no such thread. */
 bool grace_signal_send_on(int signo, const siginfo_t *info, pid_t thread);
+
+/* ---- descriptors.c ------------------------------------------------------------------------- */
+
+/* signalfd(2) as the target means it; `real` is libc's. Not for signal handlers, as libc's. */
+typedef int grace_signalfd_function(int, const sigset_t *, int);
+int grace_signalfd(int fd, const sigset_t *mask, int flags, grace_signalfd_function *real);
+
+/* From now on the descriptors read the signals that they were made for. */
+void grace_signalfd_open(void);
+
+/* The target is about to send itself a signal, to one of its threads: where a descriptor would have
+ * to read it, announces and opens the descriptors first. */
+void grace_signalfd_before_raise(int signo);
 
 /* ---- safepoint.c --------------------------------------------------------------------------- */
 
@@ -267,7 +281,8 @@ _Noreturn void grace_end(bool in_thread);
 /* What comes after the hooks, for the log. */
 const char *grace_end_description(void);
 
-/* Whether this siginfo asks the main thread to leave through exit(); if so, redirects it. */
+/* Whether this siginfo asks the main thread to leave through exit(); if so, redirects it. `context`
+ * is NULL where the signal was taken in normal context: then it exits. */
 bool grace_end_exit_requested(const siginfo_t *info, ucontext_t *context);
 
 /* libc's own ending, without any of ours. */

@@ -271,6 +271,7 @@ static void announce(bool in_process)
     conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
     atomic_store(&announcement, ANNOUNCED);
     grace_futex_wake_all(&announcement);
+    grace_signalfd_open();
     grace_kept_release();
 }
 

@@ -27,9 +27,18 @@ static size_t length_of(char *const *vector)
     return length;
 }
 
+/* What the owner leaves to the program that it becomes must not be of our making. */
+static bool owner_executes(void)
+{
+    if (!grace_is_owner())
+        return false;
+    grace_signalfd_open();
+    return true;
+}
+
 /* The environment to execute with; the storage lives as long as the calling function. */
 #define ENVIRONMENT(envp)                                                                          \
-    (grace_is_owner()                                                                              \
+    (owner_executes()                                                                              \
          ? grace_environment_restore((envp), alloca((length_of(envp) + 2) * sizeof(char *)),       \
                                      alloca(GRACE_PRELOAD_MAX))                                    \
          : (envp))

@@ -1,0 +1,14 @@
+/* A plugin of a later ABI. */
+#include <grace_hook.h>
+
+static int run(void *state, const struct grace_stop *stop, struct grace_error *error)
+{
+    (void)state;
+    (void)stop;
+    (void)error;
+    return 0;
+}
+
+GRACE_HOOK_EXPORT const struct grace_hook grace_hook = {
+    GRACE_HOOK_ABI + 1, sizeof grace_hook, GRACE_HOOK_IN_PROCESS, 0, "later", "", NULL, run, NULL,
+};
