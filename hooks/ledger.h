@@ -1,22 +1,31 @@
 /*
  * The ledger: what has happened to each hook, and why the owner is ending.
  *
- * It is the one place in which the target and what runs beside it meet, and it holds numbers only:
- * no path, no command, no pointer, no size that anyone would follow. Whoever reads it must assume
- * that the other side may write anything into it. It lives in memory that both map; every word is
- * moved by compare-and-swap, so a process that is killed between two instructions leaves a state
- * that the other one can go on from.
+ * It is the one place in which the target and what runs beside it meet, and what they share holds
+ * numbers only: no path, no command, no pointer, no size that anyone would follow. Whoever reads it must assume
+ * that the other side may write anything into it. Every word is moved by compare-and-swap or a
+ * plain store, so a process that is killed between two instructions leaves a state that the other one can go on
+ * from.
  *
  *     a hook's state
+ *                        ┌──────────── give back ───────────┐
+ *                        ▼           (guardian is gone)     │
+ *                      OWED ─────────── ask ───────────▶ ASKED ─────────┐
+ *                        │  (conductor)                     │           │ skip
+ *                        │ claim                      claim │           ▼
+ *                        ├──────────────▶ TAKEN ◀───────────┘        SKIPPED
+ *                        │                  │ finish                    ▲
+ *                        │                  ▼                           │
+ *                        │                DONE (outcome, detail)        │
+ *                        └──────────────────── skip ────────────────────┘
  *
- *                  claim (CAS)             finish
- *         OWED ───────────────▶ TAKEN ───────────────▶ DONE      its result says how it went
- *           │                     │
- *           │ skip (CAS)          └─ the process that took it died: it is over, and counts as
- *           ▼                        run: half of it may have happened (TAKEN for ever)
- *        SKIPPED
+ * There is one way into TAKEN from each of two states, and none out of it but DONE: so whoever tries, and
+ * however often, a hook is taken once. That is "exactly once". A process that dies with a hook TAKEN
+ * leaves it so: half of its work may be done, and it is not run again.
  *
- * OWED → TAKEN happens once per hook, whoever tries and however often: that is "exactly once".
+ * The memory is a file: a memfd, or with `state_dir` one on disk, which survives the machine. Its
+ * first page is the record, which only the process that made it writes, before the target runs; the
+ * target maps what follows.
  */
 #ifndef GRACE_HOOKS_LEDGER_H
 #define GRACE_HOOKS_LEDGER_H
@@ -26,30 +35,111 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRACE_LEDGER_MAGIC 0x47524c31u /* "GRL1" */
+#define GRACE_LEDGER_MAGIC   UINT32_C(0x47524c32) /* "GRL2" */
+#define GRACE_LEDGER_RECORD  4096
 
-enum grace_hook_state { GRACE_HOOK_OWED, GRACE_HOOK_TAKEN, GRACE_HOOK_DONE, GRACE_HOOK_SKIPPED };
+enum grace_hook_state {
+    GRACE_HOOK_OWED,
+    GRACE_HOOK_ASKED,
+    GRACE_HOOK_TAKEN,
+    GRACE_HOOK_DONE,
+    GRACE_HOOK_SKIPPED
+};
+
+/* How far a stop has come, as far as others need to know. */
+enum grace_stop_stage {
+    GRACE_STAGE_RUNNING,  /* no stop */
+    GRACE_STAGE_CHAINED,  /* the target handles a stop signal itself */
+    GRACE_STAGE_CALLED,   /* the target ends by a call of its own */
+    GRACE_STAGE_LED,      /* libgrace leads: it must be over by the deadline */
+    GRACE_STAGE_DISMISSED /* the owner has become another program with hooks of its own */
+};
+
+struct grace_ledger_hook {
+    _Atomic uint32_t state;   /* enum grace_hook_state */
+    _Atomic uint32_t outcome; /* enum grace_outcome, once DONE */
+    _Atomic int32_t detail;
+    _Atomic uint32_t attempts;
+};
 
 struct grace_ledger {
     uint32_t magic;
     uint32_t hook_count;
-    _Atomic int32_t owner;    /* pid of the process whose end triggers the hooks */
-    _Atomic uint32_t hooks[]; /* enum grace_hook_state, in the order of the config file */
+    uint64_t fingerprint;      /* grace_plan_fingerprint of the plan that the hooks are of */
+    _Atomic int32_t owner;     /* pid of the process whose end triggers the hooks */
+    _Atomic int32_t guardian;  /* pid; 0: not there yet; -1: it cannot serve */
+    _Atomic uint32_t asked;    /* futex: the guardian should look */
+    _Atomic uint32_t answered; /* futex: the conductor should look */
+    _Atomic uint32_t stage;    /* enum grace_stop_stage */
+    _Atomic uint32_t cause;    /* enum grace_cause */
+    _Atomic int32_t signo;
+    _Atomic int32_t status;
+    _Atomic int32_t sender_pid;
+    _Atomic int32_t sender_uid;
+    uint32_t durable; /* 1: on disk, see grace_ledger_claim */
+    uint32_t reserved;
+    struct grace_ledger_hook hooks[];
 };
 
-/* Map a new ledger, all hooks owed, for the calling process. NULL with errno set. */
-struct grace_ledger *grace_ledger_create(size_t hook_count);
+/* Who owes what, in words; for `grace recover`. The strings end within their arrays. */
+struct grace_ledger_record {
+    uint32_t magic;
+    int32_t pid;
+    uint64_t start_time; /* of the process, in clock ticks since boot: /proc/PID/stat, field 22 */
+    char boot_id[40];    /* /proc/sys/kernel/random/boot_id */
+    char program[256];
+    char config[GRACE_LEDGER_RECORD - 256 - 40 - 16];
+};
+_Static_assert(sizeof(struct grace_ledger_record) <= GRACE_LEDGER_RECORD, "one page");
 
-/* Take a hook to run it. True for exactly one caller. Async-signal-safe, as all below. */
+/*
+ * Make a ledger of `hook_count` hooks, all owed, for the calling process, and map it. In `state_dir`
+ * the file is on disk when this returns (its name is written to `path`); with NULL it is memory
+ * only. *fd is the file, close-on-exec. Returns NULL with errno set. Not async-signal-safe.
+ */
+struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint,
+                                         const char *program, const char *config,
+                                         const char *state_dir, char *path, size_t path_size,
+                                         int *fd);
+
+/* Map the ledger in a file that somebody else made. NULL with errno set: EINVAL when it is none, or
+ * its size is not that of its hooks. */
+struct grace_ledger *grace_ledger_attach(int fd);
+void grace_ledger_detach(struct grace_ledger *ledger);
+
+/* Read and check the record. Returns 0 or a negative errno. */
+int grace_ledger_read_record(int fd, struct grace_ledger_record *record);
+
+/* Whether the process that the record names is still that process. */
+bool grace_ledger_owner_lives(const struct grace_ledger_record *record);
+
+/* From here on everything is async-signal-safe. */
+
+/* Take a hook to run it: true for exactly one caller. A durable ledger is on disk before this
+ * returns, so that a hook which began is never begun again. */
 bool grace_ledger_claim(struct grace_ledger *ledger, size_t hook);
+
+/* Leave a hook to the guardian, and take that back. False when the hook was not owed (asked). */
+bool grace_ledger_ask(struct grace_ledger *ledger, size_t hook);
+bool grace_ledger_give_back(struct grace_ledger *ledger, size_t hook);
 
 /* Write off a hook that nobody took. False when somebody did. */
 bool grace_ledger_skip(struct grace_ledger *ledger, size_t hook);
 
 /* The hook that the caller took is over. */
-void grace_ledger_finish(struct grace_ledger *ledger, size_t hook);
+void grace_ledger_finish(struct grace_ledger *ledger, size_t hook, unsigned outcome, int detail,
+                         uint32_t attempts);
 
-/* Whether the hook still waits for somebody to take it. */
+/* Anything above the last state reads as SKIPPED. */
+enum grace_hook_state grace_ledger_state(const struct grace_ledger *ledger, size_t hook);
+
+/* Whether the hook still waits for somebody to take it: OWED or ASKED. */
 bool grace_ledger_owes(const struct grace_ledger *ledger, size_t hook);
+
+/* Tell the other side to look: bump the word and wake whoever waits on it. */
+void grace_ledger_ring(_Atomic uint32_t *word);
+
+/* Wait until the word is no longer `seen`; timeout_ms negative: for ever. May return early. */
+void grace_ledger_wait(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ms);
 
 #endif

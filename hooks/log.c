@@ -19,6 +19,7 @@
 static struct {
     struct grace_log_plan plan;
     const char *program;
+    atomic_int pid;    /* whose lines these are; 0: our own. Relaxed: it stands alone */
     atomic_bool ready; /* release in setup, acquire at each use */
 } settings;
 
@@ -28,6 +29,11 @@ void grace_log_setup(const struct grace_log_plan *plan, const char *program)
     settings.program = program != NULL ? program : "?";
     grace_log_stderr_setup();
     atomic_store_explicit(&settings.ready, true, memory_order_release);
+}
+
+void grace_log_speak_for(int pid)
+{
+    atomic_store_explicit(&settings.pid, pid, memory_order_relaxed);
 }
 
 bool grace_log_wants(enum grace_log_level level)
@@ -41,7 +47,8 @@ bool grace_log_wants(enum grace_log_level level)
 void grace_log_begin(struct grace_log_line *line, enum grace_log_level level, const char *event)
 {
     line->level = level;
-    line->pid = (int)grace_kernel(SYS_getpid);
+    int pid = atomic_load_explicit(&settings.pid, memory_order_relaxed);
+    line->pid = pid != 0 ? pid : (int)grace_kernel(SYS_getpid);
     line->event = event;
     /* Room is kept for the mark that says something is missing. */
     grace_text_start(&line->message, line->message_buffer,

@@ -34,6 +34,9 @@
  */
 void grace_log_setup(const struct grace_log_plan *plan, const char *program);
 
+/* Lines are about the process `pid` from now on, whoever writes them. */
+void grace_log_speak_for(int pid);
+
 /* Whether a line at this level would be written. */
 bool grace_log_wants(enum grace_log_level level);
 

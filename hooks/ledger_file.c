@@ -1,0 +1,194 @@
+/* The file that a ledger lives in: made before the target runs, found again by those who watch it
+ * and, after a power loss, by `grace recover`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ledger.h"
+
+static size_t size_for(size_t hook_count)
+{
+    return sizeof(struct grace_ledger) + hook_count * sizeof(struct grace_ledger_hook);
+}
+
+/* ---- who a process is ---------------------------------------------------------------------- */
+
+static ssize_t read_small(const char *path, char *buffer, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t length = read(fd, buffer, size - 1);
+    close(fd);
+    buffer[length < 0 ? 0 : length] = '\0';
+    return length;
+}
+
+/* Field 22 of /proc/PID/stat; the command's name before it may hold spaces and parentheses. Zero
+ * when there is no such process. */
+static uint64_t start_time_of(int pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_small(path, text, sizeof text) <= 0)
+        return 0;
+    char *at = strrchr(text, ')');
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
+}
+
+static void read_boot_id(char buffer[40])
+{
+    if (read_small("/proc/sys/kernel/random/boot_id", buffer, 40) <= 0)
+        buffer[0] = '\0';
+    buffer[strcspn(buffer, "\n")] = '\0';
+}
+
+bool grace_ledger_owner_lives(const struct grace_ledger_record *record)
+{
+    char boot_id[40];
+    read_boot_id(boot_id);
+    return strcmp(boot_id, record->boot_id) == 0 && record->start_time != 0 &&
+           start_time_of(record->pid) == record->start_time;
+}
+
+/* ---- making one ---------------------------------------------------------------------------- */
+
+static int make_memory(void)
+{
+    int fd = memfd_create("grace-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
+}
+
+static int make_file(const char *state_dir, const struct grace_ledger_record *record, char *path,
+                     size_t path_size)
+{
+    int length = snprintf(path, path_size, "%s/%s.%d.%llu.owed", state_dir, record->program,
+                          record->pid, (unsigned long long)record->start_time);
+    if (length < 0 || (size_t)length >= path_size) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* On disk: the file's content, its size, and its name in the folder. */
+static int sync_file(int fd, const char *state_dir)
+{
+    int folder = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = folder < 0 || fsync(fd) != 0 || fsync(folder) != 0 ? -1 : 0;
+    if (folder >= 0)
+        close(folder);
+    return result;
+}
+
+static void fill_record(struct grace_ledger_record *record, const char *program,
+                        const char *config, bool durable)
+{
+    memset(record, 0, sizeof *record);
+    record->magic = GRACE_LEDGER_MAGIC;
+    record->pid = (int32_t)getpid();
+    if (durable) {
+        record->start_time = start_time_of(record->pid);
+        read_boot_id(record->boot_id);
+    }
+    snprintf(record->program, sizeof record->program, "%s", program);
+    snprintf(record->config, sizeof record->config, "%s", config == NULL ? "" : config);
+}
+
+static struct grace_ledger *map(int fd, size_t hook_count)
+{
+    void *memory = mmap(NULL, size_for(hook_count), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                        GRACE_LEDGER_RECORD);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerprint,
+                                   const struct grace_ledger_record *record, bool durable)
+{
+    off_t size = (off_t)(GRACE_LEDGER_RECORD + size_for(hook_count));
+    /* Space is taken now: a full disk must not become SIGBUS in the target later. */
+    if (durable ? posix_fallocate(fd, 0, size) != 0 : ftruncate(fd, size) != 0)
+        return NULL;
+    if (pwrite(fd, record, sizeof *record, 0) != (ssize_t)sizeof *record)
+        return NULL;
+    /* Whoever maps it may rely on its size from here on. */
+    if (!durable)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    struct grace_ledger *ledger = map(fd, hook_count);
+    if (ledger == NULL)
+        return NULL;
+    ledger->magic = GRACE_LEDGER_MAGIC;
+    ledger->hook_count = (uint32_t)hook_count;
+    ledger->fingerprint = fingerprint;
+    ledger->durable = durable;
+    atomic_store_explicit(&ledger->status, -1, memory_order_relaxed);
+    atomic_store_explicit(&ledger->sender_uid, -1, memory_order_relaxed);
+    atomic_store_explicit(&ledger->owner, record->pid, memory_order_release);
+    return ledger; /* the rest is zero: GRACE_HOOK_OWED */
+}
+
+struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint,
+                                         const char *program, const char *config,
+                                         const char *state_dir, char *path, size_t path_size,
+                                         int *fd)
+{
+    struct grace_ledger_record record;
+    bool durable = state_dir != NULL;
+    fill_record(&record, program, config, durable);
+    *fd = durable ? make_file(state_dir, &record, path, path_size) : make_memory();
+    if (*fd < 0)
+        return NULL;
+    struct grace_ledger *ledger = set_up(*fd, hook_count, fingerprint, &record, durable);
+    if (ledger != NULL && (!durable || (msync(ledger, size_for(hook_count), MS_SYNC) == 0 &&
+                                        sync_file(*fd, state_dir) == 0)))
+        return ledger;
+    int error = errno;
+    if (durable)
+        unlink(path);
+    if (ledger != NULL)
+        grace_ledger_detach(ledger);
+    close(*fd);
+    errno = error == 0 ? ENOSPC : error;
+    return NULL;
+}
+
+/* ---- somebody else's ----------------------------------------------------------------------- */
+
+struct grace_ledger *grace_ledger_attach(int fd)
+{
+    struct stat about;
+    struct grace_ledger head;
+    errno = EINVAL;
+    if (fstat(fd, &about) != 0 ||
+        pread(fd, &head, sizeof head, GRACE_LEDGER_RECORD) != (ssize_t)sizeof head ||
+        head.magic != GRACE_LEDGER_MAGIC || head.hook_count > 1u << 20 ||
+        about.st_size != (off_t)(GRACE_LEDGER_RECORD + size_for(head.hook_count))) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return map(fd, head.hook_count);
+}
+
+void grace_ledger_detach(struct grace_ledger *ledger)
+{
+    munmap(ledger, size_for(ledger->hook_count));
+}
+
+int grace_ledger_read_record(int fd, struct grace_ledger_record *record)
+{
+    if (pread(fd, record, sizeof *record, 0) != (ssize_t)sizeof *record ||
+        record->magic != GRACE_LEDGER_MAGIC || record->pid <= 0)
+        return -EINVAL;
+    record->boot_id[sizeof record->boot_id - 1] = '\0';
+    record->program[sizeof record->program - 1] = '\0';
+    record->config[sizeof record->config - 1] = '\0';
+    return 0;
+}
