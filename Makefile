@@ -109,7 +109,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c tests/suite.c $(BUILD)/libgrace.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CHECK_LIBS) -lpthread
 
-$(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/harness*.c) $(BUILD)/deps.check
+$(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/harness*.[ch]) $(BUILD)/deps.check
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(CHECK_LIBS) -lpthread
 

@@ -66,6 +66,42 @@ static inline long grace_context_number_behind(const ucontext_t *context)
     return -1;
 }
 
+/*
+ * Move a context that stands just behind a system call back to make it again, if the code before it
+ * tells the call's number beyond doubt and `may` allows it: mov $number, %eax (or xor %eax, %eax)
+ * with nothing but loads from the stack up to the system call instruction. The kernel changes no
+ * other register. The 64 bytes before must be readable.
+ */
+static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long number))
+{
+    const uint8_t *call = (const uint8_t *)grace_context_ip(context) - GRACE_SYSCALL_LENGTH;
+    for (int back = 2; back <= 32; back++) {
+        const uint8_t *at = call - back;
+        uint32_t number = 0;
+        if (at[0] == 0xb8 && back >= 5)
+            memcpy(&number, at + 1, sizeof number);
+        else if (at[0] != 0x31 || at[1] != 0xc0)
+            continue;
+        for (at += at[0] == 0xb8 ? 5 : 2; at < call;) {
+            const uint8_t *code = at + ((at[0] & 0xf0) == 0x40); /* REX */
+            if (code[0] != 0x8b || code[2] != 0x24)
+                break;
+            if ((code[1] & 0xc7) == 0x44) /* mov offset(%rsp), register */
+                at = code + 4;
+            else if ((code[1] & 0xc7) == 0x04) /* mov (%rsp), register */
+                at = code + 3;
+            else
+                break;
+        }
+        if (at != call || !grace_is_syscall_at((uintptr_t)call) || !may((long)number))
+            continue;
+        context->uc_mcontext.gregs[REG_RAX] = (greg_t)number;
+        context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)call;
+        return true;
+    }
+    return false;
+}
+
 /* Have the context go on in function(argument), as if it had been called there. */
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
                                           long argument)
@@ -128,6 +164,14 @@ static inline bool grace_is_syscall_at(uintptr_t address)
 static inline long grace_context_number_behind(const ucontext_t *context)
 {
     return (long)context->uc_mcontext.regs[8];
+}
+
+/* The first argument is where the result is now. */
+static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long number))
+{
+    (void)context;
+    (void)may;
+    return false;
 }
 
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),

@@ -14,9 +14,14 @@
  * itself, one look at the coarse clock, which is a word of memory: no system call, whatever the
  * clock source of the machine.
  *
- * Not covered: calls that libc makes inside itself, calls made by syscall(2), and read() and
- * write() on sockets with a time limit. Where a handler of the target's runs at the very same
- * moment, for another signal, the call waits on all the same.
+ * The second case is a signal that waits for the announcement before the target's handler gets it.
+ * That handler may have been set without SA_RESTART: then read, accept, wait and the like fail with
+ * EINTR as well, before the handler ran. Nobody wraps read, so here the interrupted context is
+ * moved back to make the call again, where the code just before it tells which call it was.
+ *
+ * Not covered: calls that wait for a while inside libc itself, calls made by syscall(2), and on
+ * aarch64 (the kernel overwrites the first argument) the second case. Where a handler of the
+ * target's runs at the very same moment, for another signal, the call waits on all the same.
  */
 #include "resume.h"
 
@@ -37,9 +42,44 @@ static __thread struct {
 /* libc's frames between a wrapper and the system call instruction are smaller than this. */
 #define CALL_DEPTH 4096
 
-void grace_resume_mark(const ucontext_t *context, int saved_errno)
+/* Calls that SA_RESTART has the kernel make again, and that are the same when made again. */
+static bool may_be_repeated(long number)
+{
+    switch (number) {
+    case SYS_read:
+    case SYS_readv:
+    case SYS_pread64:
+    case SYS_preadv:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_flock:
+    case SYS_fcntl:
+    case SYS_ioctl:
+    case SYS_openat:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void grace_resume_mark(ucontext_t *context, int saved_errno)
 {
     if (grace_context_result(context) != -EINTR)
+        return;
+    if (grace_safepoint_is_libc(grace_context_ip(context)) &&
+        grace_context_repeat(context, may_be_repeated))
         return;
     mark.sp = grace_context_sp(context);
     mark.saved_errno = saved_errno;

@@ -16,7 +16,7 @@ void grace_resume_setup(void);
  * that was interrupted there is to go on. `saved_errno` is errno as the handler found it.
  * Async-signal-safe.
  */
-void grace_resume_mark(const ucontext_t *context, int saved_errno);
+void grace_resume_mark(ucontext_t *context, int saved_errno);
 
 /*
  * Whether the call just made below `frame` (the caller's frame address), which failed with EINTR,

@@ -190,6 +190,11 @@ static bool sends_signals(long number)
     }
 }
 
+bool grace_safepoint_is_libc(uintptr_t address)
+{
+    return is_guarded(address) && is_guarded(address - 64) && !within(&loader, address);
+}
+
 static bool is_readable_code(uintptr_t address)
 {
     return is_guarded(address) && is_guarded(address + GRACE_SYSCALL_LENGTH - 1);

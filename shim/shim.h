@@ -142,6 +142,9 @@ void grace_safepoint_setup(void);
 /* Whether the thread that was interrupted at this context holds none of libc's locks. */
 bool grace_safepoint_at(const ucontext_t *context);
 
+/* Whether the code at an address, and just before it, is libc's or malloc's. Async-signal-safe. */
+bool grace_safepoint_is_libc(uintptr_t address);
+
 /* The same for the calling thread itself: true in normal context; inside signal handlers (found on
  * its stack) true when each of them interrupted it at a safe point. Async-signal-safe. */
 bool grace_safepoint_here(void);

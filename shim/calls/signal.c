@@ -22,10 +22,6 @@ static _Atomic uint64_t interrupts;
 static handler *set(int signo, handler *new_handler, int flags, bool block_itself)
 {
     struct sigaction action = {.sa_handler = new_handler, .sa_flags = flags}, old;
-    if (new_handler == SIG_ERR) {
-        errno = EINVAL;
-        return SIG_ERR;
-    }
     sigemptyset(&action.sa_mask);
     if (block_itself)
         sigaddset(&action.sa_mask, signo);
@@ -33,15 +29,26 @@ static handler *set(int signo, handler *new_handler, int flags, bool block_itsel
                                                                                 : SIG_ERR;
 }
 
+/* These two refuse SIG_ERR; sigset does not. */
+static handler *refuse(void)
+{
+    errno = EINVAL;
+    return SIG_ERR;
+}
+
 static handler *set_bsd(int signo, handler *new_handler)
 {
     bool restart =
         !(atomic_load_explicit(&interrupts, memory_order_relaxed) & GRACE_SIGNAL_BIT(signo));
+    if (new_handler == SIG_ERR)
+        return refuse();
     return set(signo, new_handler, restart ? SA_RESTART : 0, true);
 }
 
 static handler *set_sysv(int signo, handler *new_handler)
 {
+    if (new_handler == SIG_ERR)
+        return refuse();
     return set(signo, new_handler, (int)(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT), false);
 }
 
@@ -79,10 +86,6 @@ EXPORT handler *sigset(int signo, handler *new_handler)
 {
     if (!grace_disposition_managed(signo))
         return GRACE_REAL(setting, "sigset")(signo, new_handler);
-    if (new_handler == SIG_ERR) {
-        errno = EINVAL;
-        return SIG_ERR;
-    }
     sigset_t only, before;
     sigemptyset(&only);
     sigaddset(&only, signo);

@@ -27,10 +27,15 @@ __attribute__((constructor)) static void become_the_runner(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+static void end_story(void);
+
+/* At the end of the runner, and of a test that skips itself. */
 __attribute__((destructor)) static void leave_nothing(void)
 {
     if (getpid() == runner)
         story_kill_all();
+    else if (getpid() == story.pid)
+        end_story();
 }
 
 /* The parent of a process, or 0. */
@@ -78,7 +83,17 @@ void story_kill_all(void)
     }
 }
 
-/* Stopped from outside (^C, a time limit on the whole): nothing is left behind all the same. */
+static void end_story(void)
+{
+    story.pid = 0;
+    story_kill_all();
+    char command[PATH_MAX + 32];
+    snprintf(command, sizeof command, "rm -rf '%s'", story.directory);
+    if (chdir("/") != 0 || system(command) != 0)
+        printf("%s is still there\n", story.directory);
+}
+
+/* Stopped from outside (^C, a time limit on the whole): nothing is left alive all the same. */
 static void stop_story(int signo)
 {
     (void)signo;
@@ -105,30 +120,17 @@ static void story_open(void)
              temporary != NULL ? temporary : "/tmp");
     if (mkdtemp(story.directory) == NULL || chdir(story.directory) != 0)
         ck_abort_msg("no directory %s: %s", story.directory, strerror(errno));
+    story.pid = getpid();
     /* Other users' daemons work in it too. */
     chmod(story.directory, 0777);
     write_file("order", "%s", "");
     chmod("order", 0666);
 }
 
-static void remove_directory(void)
-{
-    char command[PATH_MAX + 32];
-    snprintf(command, sizeof command, "rm -rf '%s'", story.directory);
-    if (chdir("/") != 0 || system(command) != 0)
-        printf("%s is still there\n", story.directory);
-}
-
-static void story_close(void)
-{
-    story_kill_all();
-    remove_directory();
-}
-
 TCase *story_case(Suite *suite, const char *name)
 {
     TCase *group = tcase_create(name);
-    tcase_add_checked_fixture(group, story_open, story_close);
+    tcase_add_checked_fixture(group, story_open, end_story);
     tcase_set_timeout(group, 5 * STORY_LIMIT_MS / 1000);
     suite_add_tcase(suite, group);
     return group;
@@ -193,8 +195,7 @@ void story_fail(const char *file, int line, const char *format, ...)
     va_end(arguments);
     printf("\n  %s:%d: %s\n", file, line, message);
     show_story();
-    story_kill_all();
-    remove_directory();
+    end_story();
     /* As ck_abort_msg does, with the place that failed. */
     _ck_assert_failed(file, line, "Failed", "%s", message);
     abort();

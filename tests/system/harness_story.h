@@ -9,6 +9,7 @@
 #define STORY_PROCESSES 256
 
 struct story {
+    pid_t pid; /* of the test's own process; 0: the story is over */
     char directory[PATH_MAX];
     char build[PATH_MAX];
     char sources[PATH_MAX]; /* where tests are started: the top of the sources */

@@ -1,0 +1,110 @@
+/*
+ * A guest that nobody notices: what a program observes of the signal API is what it observes
+ * without libgrace, line by line and wait status by wait status. One row, one run of
+ * tests/programs/observer.c for each way; a table of rows for each entry of the API.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <string.h>
+
+static const char *const entries[] = {"sigaction",    "__sigaction",  "signal", "bsd_signal",
+                                      "ssignal",      "sysv_signal",  "sigset", "sigignore",
+                                      "siginterrupt", "__sysv_signal"};
+#define ENTRIES ((int)(sizeof entries / sizeof *entries))
+
+static const char *const dispositions[] = {"handler", "default", "ignore", "error", "hold"};
+#define DISPOSITIONS ((int)(sizeof dispositions / sizeof *dispositions))
+
+/* TERM and QUIT are chain signals, INT and HUP stop signals, USR1 none of libgrace's business. */
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1};
+#define SIGNALS ((int)(sizeof signals / sizeof *signals))
+
+static const unsigned flag_sets[] = {
+    0,
+    SA_SIGINFO,
+    SA_RESTART,
+    SA_NODEFER,
+    SA_ONSTACK,
+    (unsigned)SA_RESETHAND,
+    SA_SIGINFO | SA_RESTART,
+    SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+    (unsigned)SA_RESETHAND | SA_NODEFER | SA_SIGINFO,
+    SA_NOCLDSTOP | SA_NOCLDWAIT,
+    0x00000800 | SA_SIGINFO, /* SA_EXPOSE_TAGBITS */
+    0x00000400 | 0x00100000, /* SA_UNSUPPORTED and one that no kernel knows */
+};
+#define FLAG_SETS ((int)(sizeof flag_sets / sizeof *flag_sets))
+
+static const char *const masks[] = {"empty", "usr2", "full"};
+static const char *const deliveries[] = {"main", "thread", "blocked"};
+
+/* What the hooks are for: nothing, the end only, or an announcement before the handler as well. */
+static const char *const configs[] = {NULL, "stop", "announce"};
+#define CONFIGS 3
+
+static unsigned rows;
+
+static void row(const char *entry, const char *disposition, int signo, unsigned flags,
+                const char *mask, const char *delivery)
+{
+    const char *const *argv = ARGV(program("observer"), entry, disposition, text("%d", signo),
+                                   text("%x", flags), mask, delivery);
+    struct process *bare = launch(&(struct launch){.way = BARE, .argv = argv});
+    struct process *graced = launch(&(struct launch){.way = GRACED, .argv = argv});
+    int expected = wait_end(bare), status = wait_end(graced);
+    const char *view = contents(bare->out), *graced_view = contents(graced->out);
+    rows++;
+    if (status != expected || strcmp(view, graced_view) != 0)
+        story_fail(__FILE__, __LINE__,
+                   "%s %s signal %d flags %x mask %s to %s\nbare, %s:\n%s\n%s, %s:\n%s", entry,
+                   disposition, signo, flags, mask, delivery, status_words(expected), view,
+                   "under libgrace", status_words(status), graced_view);
+    mark_point();
+}
+
+static bool takes_flags(const char *entry)
+{
+    return strstr(entry, "sigaction") != NULL;
+}
+
+/* Flags and masks only mean something for a handler; the rest has one row per delivery. */
+static void rows_of(const char *entry, int signo, const char *disposition, bool all)
+{
+    bool has_handler = strcmp(disposition, "handler") == 0;
+    int flag_count = takes_flags(entry) && has_handler    ? FLAG_SETS
+                     : strcmp(entry, "siginterrupt") == 0 ? 2
+                                                          : 1;
+    int mask_count = takes_flags(entry) && has_handler && all ? 3 : 1;
+    for (int f = 0; f < flag_count; f++)
+        for (int m = 0; m < mask_count; m++)
+            for (int d = 0; d < 3; d++)
+                row(entry, disposition, signo, takes_flags(entry) ? flag_sets[f] : (unsigned)f,
+                    masks[m], deliveries[d]);
+}
+
+static void with_config(const char *phase)
+{
+    if (phase != NULL)
+        config("hooks = (%s);", hook_plugin("A", text("phase = \"%s\";", phase)));
+}
+
+START_TEST(observes_the_same)
+{
+    int what = _i;
+    const char *entry = entries[what % ENTRIES];
+    what /= ENTRIES;
+    int signo = signals[what % SIGNALS];
+    with_config(configs[what / SIGNALS]);
+    for (int i = 0; i < DISPOSITIONS; i++)
+        rows_of(entry, signo, dispositions[i], signo == SIGTERM && strcmp(entry, "sigaction") == 0);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("guest signals");
+    TCase *group = story_case(all, "matrix");
+    tcase_add_loop_test(group, observes_the_same, 0, ENTRIES * SIGNALS * CONFIGS);
+    return all;
+}
