@@ -4,7 +4,8 @@
 
 #include "plan.h"
 
-/* A number that two plans share when their hooks are the same, in the same order. Not for secrets. */
+/* A number that two plans share when their hooks are the same, in the same order. Not for secrets.
+ */
 uint64_t grace_plan_fingerprint(const struct grace_plan *plan);
 
 #endif

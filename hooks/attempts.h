@@ -22,8 +22,8 @@ struct grace_attempt_means {
     void *context;
 };
 
-/* Try the hook until it is done, or its retries or its time are used up. Returns how many tries that
- * took; the result is that of the last. As async-signal-safe as `once`. */
+/* Try the hook until it is done, or its retries or its time are used up. Returns how many tries
+ * that took; the result is that of the last. As async-signal-safe as `once`. */
 uint32_t grace_attempts_run(const struct grace_loaded_hook *hook,
                             const struct grace_attempt_means *means, struct grace_attempt *result);
 

@@ -2,10 +2,10 @@
  * The ledger: what has happened to each hook, and why the owner is ending.
  *
  * It is the one place in which the target and what runs beside it meet, and what they share holds
- * numbers only: no path, no command, no pointer, no size that anyone would follow. Whoever reads it must assume
- * that the other side may write anything into it. Every word is moved by compare-and-swap or a
- * plain store, so a process that is killed between two instructions leaves a state that the other one can go on
- * from.
+ * numbers only: no path, no command, no pointer, no size that anyone would follow. Whoever reads it
+ * must assume that the other side may write anything into it. Every word is moved by
+ * compare-and-swap or a plain store, so a process that is killed between two instructions leaves a
+ * state that the other one can go on from.
  *
  *     a hook's state
  *                        ┌──────────── give back ───────────┐
@@ -19,9 +19,9 @@
  *                        │                DONE (outcome, detail)        │
  *                        └──────────────────── skip ────────────────────┘
  *
- * There is one way into TAKEN from each of two states, and none out of it but DONE: so whoever tries, and
- * however often, a hook is taken once. That is "exactly once". A process that dies with a hook TAKEN
- * leaves it so: half of its work may be done, and it is not run again.
+ * There is one way into TAKEN from each of two states, and none out of it but DONE: so whoever
+ * tries, and however often, a hook is taken once. That is "exactly once". A process that dies with
+ * a hook TAKEN leaves it so: half of its work may be done, and it is not run again.
  *
  * The memory is a file: a memfd, or with `state_dir` one on disk, which survives the machine. Its
  * first page is the record, which only the process that made it writes, before the target runs; the
@@ -35,8 +35,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRACE_LEDGER_MAGIC   UINT32_C(0x47524c32) /* "GRL2" */
-#define GRACE_LEDGER_RECORD  4096
+#define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c32) /* "GRL2" */
+#define GRACE_LEDGER_RECORD 4096
 
 enum grace_hook_state {
     GRACE_HOOK_OWED,
@@ -93,9 +93,10 @@ struct grace_ledger_record {
 _Static_assert(sizeof(struct grace_ledger_record) <= GRACE_LEDGER_RECORD, "one page");
 
 /*
- * Make a ledger of `hook_count` hooks, all owed, for the calling process, and map it. In `state_dir`
- * the file is on disk when this returns (its name is written to `path`); with NULL it is memory
- * only. *fd is the file, close-on-exec. Returns NULL with errno set. Not async-signal-safe.
+ * Make a ledger of `hook_count` hooks, all owed, for the calling process, and map it. In
+ * `state_dir` the file is on disk when this returns (its name is written to `path`); with NULL it
+ * is memory only. *fd is the file, close-on-exec. Returns NULL with errno set. Not
+ * async-signal-safe.
  */
 struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint,
                                          const char *program, const char *config,
@@ -106,6 +107,12 @@ struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint
  * its size is not that of its hooks. */
 struct grace_ledger *grace_ledger_attach(int fd);
 void grace_ledger_detach(struct grace_ledger *ledger);
+
+/* The name of a ledger's file ends so; anything else in a state_dir is not looked at. */
+#define GRACE_LEDGER_SUFFIX ".owed"
+
+/* Whether a state_dir holds any ledger. */
+bool grace_ledger_any_in(const char *state_dir);
 
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);

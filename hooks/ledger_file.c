@@ -1,5 +1,6 @@
 /* The file that a ledger lives in: made before the target runs, found again by those who watch it
  * and, after a power loss, by `grace recover`. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -70,8 +71,8 @@ static int make_memory(void)
 static int make_file(const char *state_dir, const struct grace_ledger_record *record, char *path,
                      size_t path_size)
 {
-    int length = snprintf(path, path_size, "%s/%s.%d.%llu.owed", state_dir, record->program,
-                          record->pid, (unsigned long long)record->start_time);
+    int length = snprintf(path, path_size, "%s/%s.%d.%llu" GRACE_LEDGER_SUFFIX, state_dir,
+                          record->program, record->pid, (unsigned long long)record->start_time);
     if (length < 0 || (size_t)length >= path_size) {
         errno = ENAMETOOLONG;
         return -1;
@@ -89,8 +90,8 @@ static int sync_file(int fd, const char *state_dir)
     return result;
 }
 
-static void fill_record(struct grace_ledger_record *record, const char *program,
-                        const char *config, bool durable)
+static void fill_record(struct grace_ledger_record *record, const char *program, const char *config,
+                        bool durable)
 {
     memset(record, 0, sizeof *record);
     record->magic = GRACE_LEDGER_MAGIC;
@@ -191,4 +192,17 @@ int grace_ledger_read_record(int fd, struct grace_ledger_record *record)
     record->program[sizeof record->program - 1] = '\0';
     record->config[sizeof record->config - 1] = '\0';
     return 0;
+}
+
+bool grace_ledger_any_in(const char *state_dir)
+{
+    DIR *folder = opendir(state_dir);
+    bool any = false;
+    for (struct dirent *entry; folder != NULL && !any && (entry = readdir(folder)) != NULL;) {
+        const char *end = strrchr(entry->d_name, '.');
+        any = end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0;
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return any;
 }

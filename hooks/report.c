@@ -53,6 +53,12 @@ static void add_cause(struct grace_log_line *line, const struct grace_report_beg
     case GRACE_CAUSE_SIGNAL:
         add_signal(line, begin->signo);
         break;
+    case GRACE_CAUSE_CRASH:
+    case GRACE_CAUSE_KILLED:
+        grace_log_say(line, begin->signo != 0 ? "%s by " : "%s", grace_cause_name(begin->cause));
+        if (begin->signo != 0)
+            add_signal(line, begin->signo);
+        break;
     case GRACE_CAUSE_RETURN:
         grace_log_say(line, "main returned");
         break;
@@ -67,7 +73,7 @@ void grace_report_begin(const struct grace_report_begin *begin)
 {
     struct grace_log_line line;
     grace_log_begin(&line, GRACE_LOG_INFO, "stop-begin");
-    grace_log_say(&line, "stopping: ");
+    grace_log_say(&line, begin->ended ? "ended: " : "stopping: ");
     add_cause(&line, begin);
     grace_log_field(&line, "cause", grace_cause_name(begin->cause));
     if (begin->signo != 0)
@@ -84,7 +90,7 @@ void grace_report_begin(const struct grace_report_begin *begin)
             add_command(&line, begin->sender_pid);
             grace_log_say(&line, ", uid %d", begin->sender_uid);
         }
-    } else if (begin->cause == GRACE_CAUSE_SIGNAL) {
+    } else if (begin->cause == GRACE_CAUSE_SIGNAL && !begin->ended) {
         grace_log_say(&line, " from the kernel or a terminal");
     }
     grace_log_say(&line, begin->hooks == 1 ? "; %zu hook to run" : "; %zu hooks to run",

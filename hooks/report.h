@@ -2,6 +2,7 @@
 #ifndef GRACE_HOOKS_REPORT_H
 #define GRACE_HOOKS_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "command.h"
@@ -14,6 +15,7 @@ struct grace_report_begin {
     int sender_pid; /* 0: not known */
     int sender_uid; /* -1: not known */
     size_t hooks;   /* how many are to run */
+    bool ended;     /* the target is gone already */
 };
 void grace_report_begin(const struct grace_report_begin *begin);
 

@@ -9,6 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "guardian.h"
 #include "run_hook.h"
 
 struct subcommand {
@@ -69,7 +70,8 @@ int main(int argc, char **argv)
 {
     argp_program_version = "grace (libgrace) " GRACE_VERSION;
 
-    /* What depends on the name under which it was started belongs here, before its arguments. */
+    if (strcmp(argv[0], GRACE_GUARDIAN_NAME) == 0)
+        return grace_guardian_main(argc, argv);
 
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-?") == 0 || strcmp(name, "help") == 0) {

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "guardian.h"
+#include "hooks/attempts.h"
 #include "hooks/command.h"
 #include "hooks/log.h"
 #include "hooks/report.h"
@@ -18,8 +20,10 @@
 static struct {
     bool announced; /* the first line is in the log */
     bool aborted;   /* a hook with on_failure = "abort" failed */
-    unsigned done, failed, skipped;
+    unsigned done, failed, skipped, left;
 } tally;
+
+#define GUARDIAN_DIED "the guardian died while it ran; it is not run again"
 
 static struct grace_environment environment; /* 64 KiB: not for a stack */
 
@@ -29,8 +33,9 @@ static uint64_t deadline_ms(void)
 }
 
 /* Milliseconds for a hook: its own timeout, or what the deadline leaves. */
-static uint32_t time_for(const struct grace_hook_plan *hook)
+static uint32_t time_for(void *unused, const struct grace_hook_plan *hook)
 {
+    (void)unused;
     uint64_t now = grace_now_ms(), end = deadline_ms();
     uint64_t left = now < end ? end - now : 0;
     return left < hook->timeout_ms ? (uint32_t)left : hook->timeout_ms;
@@ -93,14 +98,8 @@ static struct grace_stop describe(const struct grace_hook_plan *hook, uint32_t a
     };
 }
 
-struct result {
-    enum grace_outcome outcome;
-    int detail;
-    struct grace_error error;
-};
-
 static void run_inside(const struct grace_loaded_hook *hook, uint32_t attempt, uint32_t timeout_ms,
-                       struct result *result)
+                       struct grace_attempt *result)
 {
     struct inside_call call = {.hook = hook,
                                .until_ms = grace_now_ms() + timeout_ms,
@@ -113,7 +112,7 @@ static void run_inside(const struct grace_loaded_hook *hook, uint32_t attempt, u
 }
 
 static void run_command(const struct grace_loaded_hook *hook, uint32_t attempt, uint32_t timeout_ms,
-                        struct result *result)
+                        struct grace_attempt *result)
 {
     struct grace_stop stop = describe(hook->plan, attempt);
     struct inside_call time = {.until_ms = grace_now_ms() + timeout_ms};
@@ -125,31 +124,30 @@ static void run_command(const struct grace_loaded_hook *hook, uint32_t attempt, 
     result->detail = command.detail;
 }
 
-static void run_once(const struct grace_loaded_hook *hook, uint32_t attempt, struct result *result)
+static void run_once(void *unused, const struct grace_loaded_hook *hook, uint32_t attempt,
+                     uint32_t timeout_ms, struct grace_attempt *result)
 {
-    *result = (struct result){.outcome = GRACE_OUTCOME_NOT_STARTED};
-    uint32_t timeout_ms = time_for(hook->plan);
-    if (hook->kind == GRACE_HOOK_BROKEN)
-        result->error = hook->error;
-    else if (hook->kind == GRACE_HOOK_INSIDE)
+    (void)unused;
+    if (hook->kind == GRACE_HOOK_INSIDE)
         run_inside(hook, attempt, timeout_ms, result);
     else
         run_command(hook, attempt, timeout_ms, result);
 }
 
-/* Run a hook that was claimed, again while it fails and the config has retries left. */
-static void run(const struct grace_loaded_hook *hook)
+static bool is_cut(void *unused)
 {
-    struct result result;
-    uint32_t attempts = 0, allowed = hook->kind == GRACE_HOOK_BROKEN ? 1 : hook->plan->retries + 1;
-    uint64_t began = grace_now_us();
-    do {
-        run_once(hook, ++attempts, &result);
-    } while (result.outcome != GRACE_OUTCOME_DONE && attempts < allowed &&
-             time_for(hook->plan) > 0 && !grace_stop_is_cut());
-    grace_report_hook(hook->plan, result.outcome, result.detail, grace_now_us() - began, attempts,
-                      result.error.text);
-    if (result.outcome == GRACE_OUTCOME_DONE) {
+    (void)unused;
+    return grace_stop_is_cut();
+}
+
+/* ---- who runs it --------------------------------------------------------------------------- */
+
+static void account(const struct grace_loaded_hook *hook, const struct grace_attempt *result,
+                    uint64_t began_us, uint32_t attempts)
+{
+    grace_report_hook(hook->plan, result->outcome, result->detail, grace_now_us() - began_us,
+                      attempts, result->error.text);
+    if (result->outcome == GRACE_OUTCOME_DONE) {
         tally.done++;
         return;
     }
@@ -158,19 +156,73 @@ static void run(const struct grace_loaded_hook *hook)
         tally.aborted = true;
 }
 
+/* Here, in the target: every in-process hook, and external ones when there is no guardian. */
+static void run_here(const struct grace_loaded_hook *hook, size_t index)
+{
+    static const struct grace_attempt_means means = {run_once, time_for, is_cut, NULL};
+    struct grace_attempt result;
+    if (!grace_ledger_claim(grace_shim.ledger, index))
+        return;
+    uint64_t began = grace_now_us();
+    uint32_t attempts = grace_attempts_run(hook, &means, &result);
+    grace_ledger_finish(grace_shim.ledger, index, result.outcome, result.detail, attempts);
+    account(hook, &result, began, attempts);
+}
+
+/* The longest that the guardian may need: all tries, within the deadline. */
+static uint32_t limit_for(const struct grace_hook_plan *hook)
+{
+    uint64_t tries = (uint64_t)hook->timeout_ms * (hook->retries + 1), now = grace_now_ms();
+    uint64_t left = deadline_ms() > now ? deadline_ms() - now : 0;
+    return (uint32_t)(tries < left ? tries : left);
+}
+
+static void leave_to_guardian(const struct grace_loaded_hook *hook, const char *why)
+{
+    grace_log(GRACE_LOG_INFO, "hook", "hook \"%s\" (%s) left to the guardian: %s", hook->plan->name,
+              grace_phase_name(hook->plan->phase), why);
+    tally.left++;
+}
+
+static void run_beside(const struct grace_loaded_hook *hook, size_t index)
+{
+    struct grace_attempt result = {.outcome = GRACE_OUTCOME_SKIPPED};
+    uint64_t began = grace_now_us();
+    switch (grace_guardian_ask(index, limit_for(hook->plan))) {
+    case GRACE_ANSWER_GIVEN_BACK:
+        run_here(hook, index);
+        return;
+    case GRACE_ANSWER_LEFT:
+        leave_to_guardian(hook, "the stop was cut short");
+        return;
+    case GRACE_ANSWER_DIED:
+        result.outcome = GRACE_OUTCOME_ERROR;
+        memcpy(result.error.text, GUARDIAN_DIED, sizeof GUARDIAN_DIED);
+        account(hook, &result, began, 1);
+        return;
+    case GRACE_ANSWER_OVER:
+        break;
+    }
+    const struct grace_ledger_hook *entry = &grace_shim.ledger->hooks[index];
+    if (grace_ledger_state(grace_shim.ledger, index) != GRACE_HOOK_DONE)
+        return; /* somebody else's, or written off */
+    result.outcome = (enum grace_outcome)atomic_load(&entry->outcome);
+    result.detail = atomic_load(&entry->detail);
+    if (hook->kind == GRACE_HOOK_BROKEN)
+        result.error = hook->error;
+    account(hook, &result, began, atomic_load(&entry->attempts));
+}
+
 /* ---- all of them --------------------------------------------------------------------------- */
 
 /* Why a hook that is owed cannot run now; NULL when it can. */
-static const char *obstacle(const struct grace_loaded_hook *hook, bool in_process)
+static const char *obstacle(bool inside, bool in_process)
 {
-    bool inside = hook->kind == GRACE_HOOK_INSIDE;
-    if (tally.aborted)
-        return "a hook before it failed and says on_failure = \"abort\"";
     if (inside && !in_process)
         return "the target may hold a lock here; only external hooks are safe";
     if (inside && grace_stop_is_cut())
         return "a second stop signal cut the stop short";
-    if (time_for(hook->plan) == 0)
+    if (grace_now_ms() >= deadline_ms())
         return "the deadline has passed";
     return NULL;
 }
@@ -180,43 +232,74 @@ static bool applies(const struct grace_hook_plan *hook, enum grace_cause cause)
     return (hook->causes & GRACE_CAUSE_BIT(cause)) != 0;
 }
 
+static void skip(const struct grace_loaded_hook *hook, size_t index, const char *why)
+{
+    if (!grace_ledger_skip(grace_shim.ledger, index))
+        return;
+    grace_report_skipped(hook->plan, why);
+    tally.skipped++;
+}
+
+static void conduct_one(size_t index, bool in_process)
+{
+    const struct grace_loaded_hook *hook = &grace_shim.hooks[index];
+    bool inside = hook->kind == GRACE_HOOK_INSIDE;
+    if (tally.aborted) {
+        skip(hook, index, "a hook before it failed and says on_failure = \"abort\"");
+        return;
+    }
+    const char *why_not = obstacle(inside, in_process);
+    if (inside || !grace_guardian_serves()) {
+        if (why_not != NULL)
+            skip(hook, index, why_not);
+        else
+            run_here(hook, index);
+        return;
+    }
+    if (!grace_guardian_in_reach())
+        why_not = "it is out of reach since the target became another user";
+    if (grace_stop_is_cut())
+        why_not = "the stop was cut short";
+    if (why_not != NULL)
+        leave_to_guardian(hook, why_not);
+    else
+        run_beside(hook, index);
+}
+
+/* The guardian runs what is to run when the target is gone. */
+static bool runs_later(size_t index)
+{
+    return grace_shim.plan->hooks[index].phase == GRACE_PHASE_CLEANUP && !tally.aborted &&
+           grace_shim.hooks[index].kind != GRACE_HOOK_INSIDE && grace_guardian_serves();
+}
+
 void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process)
 {
     enum grace_cause cause = grace_stop_facts()->cause;
     for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
         size_t index = grace_shim.plan->order[i];
-        const struct grace_loaded_hook *hook = &grace_shim.hooks[index];
-        if (hook->plan->phase < first || hook->plan->phase > last || !applies(hook->plan, cause) ||
-            !grace_ledger_owes(grace_shim.ledger, index))
-            continue;
-        const char *why_not = obstacle(hook, in_process);
-        if (why_not != NULL) {
-            if (!grace_ledger_skip(grace_shim.ledger, index))
-                continue;
-            grace_report_skipped(hook->plan, why_not);
-            tally.skipped++;
-        } else if (grace_ledger_claim(grace_shim.ledger, index)) {
-            run(hook);
-            grace_ledger_finish(grace_shim.ledger, index);
-        }
+        const struct grace_hook_plan *hook = &grace_shim.plan->hooks[index];
+        if (hook->phase >= first && hook->phase <= last && !runs_later(index) &&
+            applies(hook, cause) && grace_ledger_owes(grace_shim.ledger, index))
+            conduct_one(index, in_process);
     }
 }
 
-static size_t count_work(enum grace_phase first, enum grace_phase last, enum grace_cause cause)
+static size_t count_work(enum grace_phase first, enum grace_phase last, enum grace_cause cause,
+                         bool later_too)
 {
     size_t count = 0;
     for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
         const struct grace_hook_plan *hook = &grace_shim.plan->hooks[i];
-        if (hook->phase >= first && hook->phase <= last && applies(hook, cause) &&
-            grace_ledger_owes(grace_shim.ledger, i))
-            count++;
+        count += hook->phase >= first && hook->phase <= last && applies(hook, cause) &&
+                 grace_ledger_owes(grace_shim.ledger, i) && (later_too || !runs_later(i));
     }
     return count;
 }
 
 bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last, enum grace_cause cause)
 {
-    return count_work(first, last, cause) > 0;
+    return count_work(first, last, cause, false) > 0;
 }
 
 /* ---- the first line and the last ----------------------------------------------------------- */
@@ -233,7 +316,7 @@ void grace_conductor_log_begin(void)
         .status = facts->status,
         .sender_pid = facts->sender_pid,
         .sender_uid = facts->sender_uid,
-        .hooks = count_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, facts->cause),
+        .hooks = count_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, facts->cause, true),
     };
     grace_report_begin(&begin);
 }

@@ -54,7 +54,9 @@ typedef void thunk(int, siginfo_t *, void *);
 /* Octal: 00 to 77. */
 THUNKS8(0)
 THUNKS8(1)
-THUNKS8(2) THUNKS8(3) THUNKS8(4) THUNKS8(5) THUNKS8(6) THUNKS8(7)
+THUNKS8(2)
+THUNKS8(3)
+THUNKS8(4) THUNKS8(5) THUNKS8(6) THUNKS8(7)
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \

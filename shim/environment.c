@@ -8,9 +8,11 @@
  */
 #include "shim.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "guardian.h"
 #include "hooks/text.h"
 
 #define VARIABLE "LD_PRELOAD="
@@ -94,6 +96,25 @@ static void split(const char *value, const char *self)
         visible[0] = '\0';
 }
 
+static void take_out(char **at)
+{
+    do {
+        at[0] = at[1];
+    } while (*at++ != NULL);
+}
+
+int grace_environment_take_guardian(char **environment)
+{
+    for (char **at = environment; *at != NULL; at++) {
+        if (strncmp(*at, GRACE_GUARDIAN_VARIABLE, sizeof GRACE_GUARDIAN_VARIABLE - 1) != 0)
+            continue;
+        int pid = atoi(*at + sizeof GRACE_GUARDIAN_VARIABLE - 1);
+        take_out(at);
+        return pid > 0 ? pid : 0;
+    }
+    return 0;
+}
+
 void grace_environment_hide(char **environment, const char *self)
 {
     for (char **at = environment; *at != NULL; at++) {
@@ -103,9 +124,7 @@ void grace_environment_hide(char **environment, const char *self)
         if (entry_name[0] == '\0')
             return;
         if (visible[0] == '\0') {
-            do {
-                at[0] = at[1];
-            } while (*at++ != NULL);
+            take_out(at);
         } else {
             memcpy(*at, visible, strlen(visible) + 1); /* never longer than it was */
         }
@@ -129,7 +148,8 @@ char *const *grace_environment_restore(char *const *environment, char **vector, 
         }
     }
     struct grace_text text;
-    grace_text_start(&text, entry, GRACE_PRELOAD_MAX);
+    /* Room is kept for the guardian's variable behind it. */
+    grace_text_start(&text, entry, GRACE_PRELOAD_MAX - 64);
     if (strcmp(current == NULL ? "" : current, visible) == 0) {
         grace_text_add(&text, original); /* in its old place among the others */
     } else {
@@ -144,6 +164,14 @@ char *const *grace_environment_restore(char *const *environment, char **vector, 
         return environment;
     if (current == NULL)
         vector[count++] = entry;
+    int guardian = grace_guardian_pid();
+    if (guardian > 0) {
+        char *name = entry + text.length + 1;
+        grace_text_start(&text, name, GRACE_PRELOAD_MAX - (size_t)(name - entry));
+        grace_text_add(&text, GRACE_GUARDIAN_VARIABLE);
+        grace_text_add_signed(&text, guardian);
+        vector[count++] = name;
+    }
     vector[count] = NULL;
     return vector;
 }

@@ -40,8 +40,8 @@ static struct {
     void *second_stack;
 } launch;
 
-/* Whether external hooks are run beside the target: by a guardian of ours, or by one that an image before
- * an exec left, and that cannot be reached from here. */
+/* Whether external hooks are run beside the target: by a guardian of ours, or by one that an image
+ * before an exec left, and that cannot be reached from here. */
 static enum { NOBODY, GUARDIAN, OUT_OF_REACH } keeper;
 
 /* ---- starting ------------------------------------------------------------------------------ */
@@ -93,7 +93,8 @@ static bool start_processes(void)
     return first > 0;
 }
 
-/* The guardian's own environment: what other preloads do to the target is not for it, nor for hooks. */
+/* The guardian's own environment: what other preloads do to the target is not for it, nor for
+ * hooks. */
 static char *const *without_preload(char *const *environment)
 {
     size_t count = 0, kept = 0;
@@ -164,11 +165,6 @@ void grace_guardian_is_out_of_reach(void)
     keeper = OUT_OF_REACH;
 }
 
-int grace_guardian_pid(void)
-{
-    return keeper == GUARDIAN ? atomic_load(&grace_shim.ledger->guardian) : 0;
-}
-
 /* ---- asking -------------------------------------------------------------------------------- */
 
 /* Its state in /proc tells a zombie, which kill(pid, 0) does not; without /proc that has to do. */
@@ -213,6 +209,12 @@ bool grace_guardian_serves(void)
     return false;
 }
 
+int grace_guardian_pid(void)
+{
+    return keeper == GUARDIAN && grace_guardian_serves() ? atomic_load(&grace_shim.ledger->guardian)
+                                                         : 0;
+}
+
 bool grace_guardian_in_reach(void)
 {
     return keeper != OUT_OF_REACH;
@@ -254,4 +256,10 @@ void grace_guardian_tell(enum grace_stop_stage stage)
     atomic_store_explicit(&ledger->stage, stage, memory_order_release);
     if (keeper == GUARDIAN)
         grace_ledger_ring(&ledger->asked);
+}
+
+void grace_guardian_retire(void)
+{
+    if (keeper == NOBODY && grace_shim.ledger_path != NULL)
+        grace_kernel(SYS_unlinkat, AT_FDCWD, grace_shim.ledger_path, 0);
 }

@@ -18,7 +18,8 @@ enum grace_guardian_found grace_guardian_find(int pid, uint64_t fingerprint,
                                               struct grace_ledger **ledger);
 void grace_guardian_is_out_of_reach(void);
 
-/* Its pid, for an exec of the owner; 0: none, or not there yet. Async-signal-safe, as all below. */
+/* Its pid, for an exec of the owner; 0: none. Waits a moment for one that was just started.
+ * Async-signal-safe, as all below. */
 int grace_guardian_pid(void);
 
 /* Whether external hooks are somebody else's work: waits a moment for a guardian that was just
@@ -39,5 +40,8 @@ enum grace_guardian_answer grace_guardian_ask(size_t hook, uint32_t limit_ms);
 
 /* Write the facts of the stop into the ledger, and how far it has come. */
 void grace_guardian_tell(enum grace_stop_stage stage);
+
+/* The stop is over. Without a guardian nothing is owed any more: the ledger's file goes. */
+void grace_guardian_retire(void);
 
 #endif

@@ -2,6 +2,7 @@
  * libgrace.so from within: the state that its parts share, and what each part offers the others.
  *
  *   preload.c      the constructor: becomes the owner, or stays out of the way
+ *   guardian.c     starting the guardian, and asking it to run external hooks
  *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
  *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
  *   arrival.c      what happens when a managed signal arrives
@@ -36,6 +37,7 @@ struct grace_shim {
     struct grace_plan *plan;
     struct grace_loaded_hook *hooks; /* in the order of plan->hooks */
     struct grace_ledger *ledger;
+    const char *ledger_path;  /* its file, with state_dir; else NULL */
     char *const *environment; /* what hooks' commands start from */
     const char *program;      /* the target's name */
     const char *stack_end;    /* above it there is nothing of the main thread's stack */
@@ -66,9 +68,14 @@ static inline void grace_errno_restore(const int *saved)
  */
 void grace_environment_hide(char **environment, const char *self);
 
-/* Put the entry back: the environment for an exec by the owner. `vector` has room for the
- * pointers of `environment` plus two, `entry` for GRACE_PRELOAD_MAX bytes. Returns vector, or
- * `environment` itself when there is nothing to put back. Async-signal-safe. */
+/* The guardian that the program before an exec left to us, by the variable that the exec was given;
+ * 0: none. Takes the variable out of the environment. */
+#define GRACE_GUARDIAN_VARIABLE "GRACE_GUARDIAN="
+int grace_environment_take_guardian(char **environment);
+
+/* Put the entry back, and name the guardian: the environment for an exec by the owner. `vector` has
+ * room for the pointers of `environment` plus three, `entry` for GRACE_PRELOAD_MAX bytes. Returns
+ * vector, or `environment` itself when there is nothing to put back. Async-signal-safe. */
 #define GRACE_PRELOAD_MAX 4096
 char *const *grace_environment_restore(char *const *environment, char **vector, char *entry);
 
@@ -243,7 +250,7 @@ void grace_stop_bell_ring(void);
  */
 void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process);
 
-/* Whether any hook of these phases would run for this cause. */
+/* Whether any hook of these phases would run now, from within the target, for this cause. */
 bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last,
                               enum grace_cause cause);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "arch.h"
+#include "guardian.h"
 #include "hooks/log.h"
 #include "raw.h"
 
@@ -64,6 +65,7 @@ void grace_stop_bell_ring(void)
 {
     atomic_fetch_add_explicit(&stop.bell, 1, memory_order_acq_rel);
     grace_futex_wake_all(&stop.bell);
+    grace_ledger_ring(&grace_shim.ledger->answered); /* the conductor may be waiting there */
 }
 
 /* ---- leading ------------------------------------------------------------------------------- */
@@ -94,6 +96,7 @@ static void conduct(enum grace_phase first, enum grace_phase last, bool in_proce
 
 static void finish(void)
 {
+    grace_guardian_retire();
     atomic_store_explicit(&stop.state, DONE, memory_order_release);
     grace_futex_wake_all(&stop.state);
 }
@@ -185,6 +188,7 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
     stop.facts.began_ms = grace_now_ms();
     know_sender(info);
     atomic_store(&stop.first_signal_ms, stop.facts.began_ms);
+    grace_guardian_tell(GRACE_STAGE_LED);
     grace_launch(&stop_launch, signo, context);
 }
 
@@ -251,6 +255,7 @@ void grace_stop_by_call(enum grace_cause cause, int status)
         stop.facts.cause = cause;
     stop.facts.status = status;
     stop.facts.began_ms = grace_now_ms();
+    grace_guardian_tell(GRACE_STAGE_CALLED);
     if (grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, stop.facts.cause))
         lead_call();
     else
@@ -299,6 +304,7 @@ static void note_signal(int signo, const siginfo_t *info)
     stop.facts.began_ms = grace_now_ms();
     know_sender(info);
     stop.facts.cause = GRACE_CAUSE_SIGNAL;
+    grace_guardian_tell(GRACE_STAGE_CHAINED);
 }
 
 bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context)

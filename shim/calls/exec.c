@@ -39,7 +39,7 @@ static bool owner_executes(void)
 /* The environment to execute with; the storage lives as long as the calling function. */
 #define ENVIRONMENT(envp)                                                                          \
     (owner_executes()                                                                              \
-         ? grace_environment_restore((envp), alloca((length_of(envp) + 2) * sizeof(char *)),       \
+         ? grace_environment_restore((envp), alloca((length_of(envp) + 3) * sizeof(char *)),       \
                                      alloca(GRACE_PRELOAD_MAX))                                    \
          : (envp))
 

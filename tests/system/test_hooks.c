@@ -88,6 +88,7 @@ END_TEST
 
 static void expect_variable(const char *name, const char *value)
 {
+    wait_all_gone(); /* cleanup hooks run when the target is gone */
     const char *all = text("\n%s", contents("variables"));
     expect(strstr(all, text("\n%s=%s\n", name, value)) != NULL, "no %s=%s among%s", name, value,
            all);

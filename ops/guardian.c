@@ -1,0 +1,262 @@
+/*
+ * grace-guardian CONFIG PROGRAM PID: watches the owner, runs its external hooks, and outlives it.
+ *
+ * libgrace.so starts it beside the target, with the ledger and a pidfd of the owner open. It sleeps
+ * until the owner asks (a futex in the ledger, waited for by a thread of its own) or ends (the
+ * pidfd); nothing wakes it in between. It runs a hook when the conductor asks, and when the owner
+ * is gone whatever is still owed. A stop that libgrace leads is over by the deadline: a target that
+ * is stuck or stopped by then is killed.
+ *
+ * The target may be hostile. From the ledger come numbers, each checked; what runs is what the
+ * config names, each at most once by the guardian's own account.
+ *
+ * Stop signals are ignored: whoever stops a whole group or cgroup stops the target, and this
+ * is what finishes its work.
+ */
+#include "guardian.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "ended.h"
+#include "hooks/kernel.h"
+#include "hooks/log.h"
+#include "keeper.h"
+
+enum { LEDGER_FD = 3, OWNER_FD = 4 };
+
+/* Above the deadline, which the conductor keeps by itself as long as it can. */
+#define KILL_SLACK_MS 500
+
+/* How long the owner's parent may take to reap it before its exit status is given up. */
+#define STATUS_PATIENCE_MS 1000
+
+struct guardian {
+    struct grace_keeper keeper;
+    int asked;         /* eventfd: the listening thread has seen the ledger's futex move */
+    uint64_t began_ms; /* when a stop that may be enforced was first seen; 0: none */
+    bool has_stderr;   /* the owner's stderr was taken over */
+    bool killed;
+};
+
+/* ---- becoming one -------------------------------------------------------------------------- */
+
+static void settle_down(void)
+{
+    static const int ignored[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGPIPE, SIGALRM,
+                                  SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    grace_kernel_set_mask(0); /* all was blocked until here */
+    prctl(PR_SET_NAME, GRACE_GUARDIAN_NAME);
+}
+
+/* Nothing of the target's stays open: not its terminal, and no pipe whose reader waits for its end.
+ */
+static void let_go_of_stdio(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2; fd++) {
+        if (null >= 0)
+            dup2(null, fd);
+        else
+            close(fd);
+    }
+    if (null > 2)
+        close(null);
+}
+
+static int refuse(struct grace_ledger *ledger, const char *why)
+{
+    grace_log(GRACE_LOG_ERROR, "guardian", "no guardian: %s", why);
+    if (ledger != NULL) {
+        atomic_store(&ledger->guardian, -1);
+        grace_ledger_ring(&ledger->answered);
+    }
+    return EX_CONFIG;
+}
+
+/* ---- being asked --------------------------------------------------------------------------- */
+
+static void *listen_to_ledger(void *argument)
+{
+    struct guardian *guardian = argument;
+    _Atomic uint32_t *word = &guardian->keeper.ledger->asked;
+    uint32_t seen = 0;
+    for (;;) {
+        uint64_t one = 1;
+        while (atomic_load(word) == seen)
+            grace_ledger_wait(word, seen, -1);
+        seen = atomic_load(word);
+        if (write(guardian->asked, &one, sizeof one) != (ssize_t)sizeof one)
+            return NULL;
+    }
+}
+
+static bool start_listening(struct guardian *guardian)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    guardian->asked = eventfd(0, EFD_CLOEXEC);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 * 1024);
+    int result = pthread_create(&thread, &attributes, listen_to_ledger, guardian);
+    pthread_attr_destroy(&attributes);
+    return guardian->asked >= 0 && result == 0;
+}
+
+/* The stderr that the owner has now, for the lines of this stop: a pipe cannot be opened again. */
+static void take_stderr(struct guardian *guardian)
+{
+    if (guardian->has_stderr || guardian->keeper.plan->log.sink != GRACE_LOG_STDERR)
+        return;
+    guardian->has_stderr = true;
+    int fd = (int)syscall(SYS_pidfd_getfd, OWNER_FD, 2, 0);
+    if (fd < 0)
+        return;
+    dup3(fd, 2, 0);
+    close(fd);
+}
+
+/* Whether the deadline is ours to enforce at this stage. */
+static bool is_enforced(const struct guardian *guardian, uint32_t stage)
+{
+    return stage == GRACE_STAGE_LED ||
+           (guardian->keeper.plan->enforce &&
+            (stage == GRACE_STAGE_CHAINED || stage == GRACE_STAGE_CALLED));
+}
+
+static void serve(struct guardian *guardian)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    uint64_t drop, now = grace_kernel_now_ms();
+    if (read(guardian->asked, &drop, sizeof drop) < 0)
+        return;
+    uint32_t stage = atomic_load(&keeper->ledger->stage);
+    if (guardian->began_ms == 0 && is_enforced(guardian, stage))
+        guardian->began_ms = now;
+    grace_keeper_read_cause(keeper);
+    keeper->deadline_ms =
+        (guardian->began_ms != 0 ? guardian->began_ms : now) + keeper->plan->deadline_ms;
+    for (size_t i = 0; i < keeper->plan->hook_count; i++) {
+        size_t index = keeper->plan->order[i];
+        if (grace_ledger_state(keeper->ledger, index) != GRACE_HOOK_ASKED)
+            continue;
+        take_stderr(guardian);
+        grace_keeper_run(keeper, index);
+        grace_ledger_ring(&keeper->ledger->answered);
+    }
+}
+
+/* ---- watching ------------------------------------------------------------------------------ */
+
+static void kill_owner(struct guardian *guardian)
+{
+    guardian->killed = true;
+    grace_log(GRACE_LOG_WARNING, "deadline",
+              "the target has not ended by the deadline; killing it (SIGKILL)");
+    syscall(SYS_pidfd_send_signal, OWNER_FD, SIGKILL, NULL, 0);
+}
+
+/* Milliseconds to wait for the next event; -1: for ever. */
+static int patience(const struct guardian *guardian)
+{
+    if (guardian->began_ms == 0 || guardian->killed)
+        return -1;
+    uint64_t end = guardian->began_ms + guardian->keeper.plan->deadline_ms + KILL_SLACK_MS;
+    uint64_t now = grace_kernel_now_ms();
+    return now < end ? (int)(end - now) : 0;
+}
+
+/* Returns when the owner is gone, or has hooks of another config now. */
+static void watch(struct guardian *guardian)
+{
+    struct pollfd events[] = {{.fd = OWNER_FD, .events = POLLIN},
+                              {.fd = guardian->asked, .events = POLLIN}};
+    for (;;) {
+        int ready = poll(events, 2, patience(guardian));
+        if (ready == 0)
+            kill_owner(guardian);
+        if (ready <= 0)
+            continue;
+        if (events[0].revents != 0)
+            return;
+        serve(guardian);
+        if (atomic_load(&guardian->keeper.ledger->stage) == GRACE_STAGE_DISMISSED)
+            return;
+    }
+}
+
+/* ---- afterwards ---------------------------------------------------------------------------- */
+
+static void finish(struct guardian *guardian)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    int status;
+    grace_keeper_read_cause(keeper);
+    if (grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
+        grace_keeper_set_ending(keeper, status);
+    else if (keeper->cause == GRACE_CAUSE_NONE)
+        keeper->cause = GRACE_CAUSE_KILLED;
+    /* The target is gone and waits for nobody: what is owed has the whole time again. */
+    keeper->deadline_ms = grace_kernel_now_ms() + keeper->plan->deadline_ms;
+    grace_keeper_run_all(keeper);
+}
+
+/* A durable ledger whose hooks are settled has served. */
+static void remove_file(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/fd/3", path, sizeof path - 1);
+    if (length <= 0)
+        return;
+    path[length] = '\0';
+    const char *end = strrchr(path, '.');
+    if (path[0] == '/' && end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0)
+        unlink(path);
+}
+
+int grace_guardian_main(int argc, char **argv)
+{
+    static struct guardian guardian;
+    struct grace_error error = {.size = sizeof error};
+    if (argc != 4)
+        return EX_USAGE;
+    settle_down();
+    fcntl(LEDGER_FD, F_SETFD, FD_CLOEXEC);
+    fcntl(OWNER_FD, F_SETFD, FD_CLOEXEC);
+    flock(LEDGER_FD, LOCK_EX | LOCK_NB); /* `grace recover` keeps off while we live */
+    grace_log_speak_for(atoi(argv[3]));
+    struct grace_ledger *ledger = grace_ledger_attach(LEDGER_FD);
+    if (ledger == NULL)
+        return refuse(NULL, "the ledger cannot be mapped");
+    if (grace_keeper_open(&guardian.keeper, argv[1], argv[2], ledger, atoi(argv[3]), &error) != 0) {
+        struct grace_plan *defaults = grace_plan_default();
+        if (defaults != NULL)
+            grace_log_setup(&defaults->log, argv[2]);
+        return refuse(ledger, error.text);
+    }
+    grace_log_setup(&guardian.keeper.plan->log, argv[2]);
+    if (!start_listening(&guardian))
+        return refuse(ledger, "no thread can be had");
+    let_go_of_stdio();
+    atomic_store(&ledger->guardian, (int32_t)getpid());
+    grace_ledger_ring(&ledger->answered);
+    watch(&guardian);
+    if (atomic_load(&ledger->stage) != GRACE_STAGE_DISMISSED)
+        finish(&guardian);
+    remove_file();
+    return EX_OK;
+}

@@ -1,0 +1,51 @@
+/*
+ * Running the external hooks of a ledger outside the target: what the guardian and `grace recover`
+ * share. A keeper takes from the ledger only numbers, and runs only what its own plan names.
+ */
+#ifndef GRACE_OPS_KEEPER_H
+#define GRACE_OPS_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/plan.h"
+#include "hooks/hook.h"
+#include "hooks/ledger.h"
+
+struct grace_keeper {
+    struct grace_plan *plan;
+    struct grace_loaded_hook *hooks;
+    bool *ran; /* our own memory of it: the ledger's word is not enough to run a hook twice */
+    struct grace_ledger *ledger;
+    const char *program;
+    int pid; /* the owner's */
+
+    /* The story that hooks are told. */
+    enum grace_cause cause;
+    int signo, status, sender_pid, sender_uid;
+    bool core_dumped;
+    uint64_t deadline_ms; /* CLOCK_MONOTONIC; no hook runs beyond it */
+    bool aborted;
+    unsigned done, failed, skipped;
+};
+
+/* Load a plan's hooks for a ledger. Returns 0, or -1 with `error` set: out of memory, or the plan
+ * is not the one that the ledger is of. `origin` is the folder of plugins, `executable` the grace
+ * command. */
+int grace_keeper_open(struct grace_keeper *keeper, const char *config, const char *program,
+                      struct grace_ledger *ledger, int pid, struct grace_error *error);
+
+/* Run one hook if the ledger says that it is owed. True when it was run now. */
+bool grace_keeper_run(struct grace_keeper *keeper, size_t hook);
+
+/* Take the cause from the ledger, as far as it makes sense. */
+void grace_keeper_read_cause(struct grace_keeper *keeper);
+
+/* Set the cause from a wait status: what it cannot explain (the owner said that it exits, and was
+ * killed) counts as killed or crash. */
+void grace_keeper_set_ending(struct grace_keeper *keeper, int wait_status);
+
+/* Run all that is owed, in order, with a line before and after when there is anything. */
+void grace_keeper_run_all(struct grace_keeper *keeper);
+
+#endif
