@@ -160,6 +160,26 @@ static bool load_hooks(char *const *environment)
     return true;
 }
 
+/* ---- whether there is anything to do ------------------------------------------------------- */
+
+/*
+ * Whether the program's calls reach us. They do not when we came too late, by dlopen: then the
+ * symbols of libc's own stand before ours. Nor can they be passed on in a libc that is not GNU's:
+ * there we are loaded (every reference that it could not resolve is weak) and stay out of the way.
+ */
+static bool is_in_front(void)
+{
+    static const char *const names[] = {"__libc_start_main", "sigset", "sigignore"};
+    Dl_info own, found;
+    if (dlsym(RTLD_DEFAULT, "gnu_get_libc_version") == NULL ||
+        dladdr((void *)(uintptr_t)&is_in_front, &own) == 0)
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (dladdr(dlsym(RTLD_DEFAULT, names[i]), &found) != 0 && found.dli_fbase == own.dli_fbase)
+            return true; /* others that are preloaded may stand before us for the rest */
+    return false;
+}
+
 /* ---- the constructor ----------------------------------------------------------------------- */
 
 /* `programs` names who may become the owner: by base name or path, as it was executed. */
@@ -205,7 +225,7 @@ __attribute__((constructor)) static void construct(int argc, char **argv, char *
 {
     (void)argc;
     GRACE_KEEP_ERRNO;
-    if (is_disabled(environment) || !learn_places())
+    if (!is_in_front() || is_disabled(environment) || !learn_places())
         return;
     grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
     (void)argv;
