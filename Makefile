@@ -64,7 +64,8 @@ $(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.buil
 	@mkdir -p $(@D)
 	$(LD) -r --whole-archive -o $@.all $(LIBCONFIG_A)
 	objcopy --redefine-syms=config/libconfig.renames \
-	    $(LIBCONFIG_USED:%=--keep-global-symbol=%) $@.all $@
+	    $(LIBCONFIG_USED:%=--keep-global-symbol=%) \
+	    --weaken-symbol=__snprintf_chk --weaken-symbol=__strcat_chk $@.all $@
 	rm -f $@.all
 
 # ---- packages ------------------------------------------------------------------------------------

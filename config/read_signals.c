@@ -99,11 +99,11 @@ static void check_are_stops(struct grace_reader *reader, const config_setting_t 
     for (int signo = 1; signo <= 64; signo++) {
         if (!(strangers & GRACE_SIGNAL_BIT(signo)))
             continue;
-        char name[16];
+        char name[GRACE_SIGNAL_NAME_MAX];
         grace_read_problem(
             reader, setting,
             "\"%s\" is not a stop signal; expected one of `signals`, or add it there",
-            grace_signal_show(signo, name, sizeof name));
+            grace_signal_name(signo, name));
     }
 }
 

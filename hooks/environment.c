@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "signal_name.h"
+#include "config/signals.h"
 #include "text.h"
 
 #define VALUE_MAX 1000

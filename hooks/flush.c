@@ -29,7 +29,6 @@ static int configure(const struct grace_options *options, void **state, struct g
         return grace_error_set(error, "out of memory");
     flush->sync = grace_option_bool(options, "sync", 0);
     *state = flush;
-    grace_flush_stdio_prepare();
     return 0;
 }
 
@@ -59,10 +58,6 @@ static void sync_one(int fd, void *argument)
 static int judge(const struct grace_flushed *flushed, const struct synced *synced,
                  struct grace_error *error)
 {
-    if (flushed->list_busy)
-        return grace_error_set(error,
-                               "another thread holds libc's list of streams: only stdout and "
-                               "stderr were flushed");
     if (flushed->skipped + flushed->stuck + flushed->failed > 0)
         return grace_error_set(error,
                                "%u streams flushed, %u not: %u in use by another thread, %u whose "

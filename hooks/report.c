@@ -4,8 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/signals.h"
 #include "log.h"
-#include "signal_name.h"
+
+#pragma weak strerrordesc_np /* other libcs than GNU's must be able to load libgrace.so */
 
 /* Durations for people: "12ms", "3.4s". */
 static void add_duration(struct grace_log_line *line, uint64_t microseconds)

@@ -18,9 +18,9 @@
 
 #include "config/plan.h"
 #include "config/problem.h"
+#include "config/signals.h"
 #include "hooks/kernel.h"
 #include "hooks/plugin.h"
-#include "hooks/signal_name.h"
 
 static const char *text_variable(const char *name)
 {
@@ -71,7 +71,7 @@ static struct grace_stop read_stop(uint64_t *until)
         .phase = text_variable("GRACE_PHASE"),
         .cause = text_variable("GRACE_CAUSE"),
         .pid = small_variable("GRACE_PID", 0),
-        .signo = grace_signal_number(text_variable("GRACE_SIGNAL")),
+        .signo = grace_signal_find(text_variable("GRACE_SIGNAL")),
         .exit_status = small_variable("GRACE_EXIT_STATUS", -1),
         .sender_pid = small_variable("GRACE_SENDER_PID", 0),
         .sender_uid = small_variable("GRACE_SENDER_UID", -1),

@@ -19,8 +19,8 @@
  */
 #include "shim.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "hooks/kernel.h"
@@ -28,6 +28,10 @@
 #include "raw.h"
 
 #define DESCRIPTORS 32
+
+/* What pthread_atfork is, which every program has a copy of instead of libc. */
+typedef int registering(void (*)(void), void (*)(void), void (*)(void), void *);
+extern void *__dso_handle;
 
 static struct {
     struct {
@@ -74,8 +78,8 @@ static bool remember(int fd, uint64_t asked, uint64_t narrow)
     return false;
 }
 
-/* The signals that a descriptor reads; 0 when it is no signalfd. */
-static uint64_t mask_of(int fd)
+/* Whether a descriptor reads these signals: it may be none of signalfd's by now. */
+static bool reads(int fd, uint64_t wanted)
 {
     static const char key[] = "sigmask:";
     char path[48], text[512];
@@ -84,13 +88,13 @@ static uint64_t mask_of(int fd)
     grace_text_format(&name, "/proc/self/fdinfo/%d", fd);
     long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return 0;
+        return false;
     long length = grace_kernel(SYS_read, file, text, sizeof text - 1);
     grace_kernel(SYS_close, file);
     text[length < 0 ? 0 : length] = '\0';
     const char *at = strstr(text, key);
     if (at == NULL)
-        return 0;
+        return false;
     uint64_t mask = 0;
     for (at += sizeof key - 1; *at != '\0' && *at != '\n'; at++) {
         if (*at >= '0' && *at <= '9')
@@ -98,7 +102,7 @@ static uint64_t mask_of(int fd)
         else if (*at >= 'a' && *at <= 'f')
             mask = mask << 4 | (uint64_t)(*at - 'a' + 10);
     }
-    return mask;
+    return mask == wanted;
 }
 
 struct search {
@@ -109,7 +113,7 @@ struct search {
 static void compare(int fd, void *argument)
 {
     struct search *search = argument;
-    if (search->fd < 0 && mask_of(fd) == search->narrow)
+    if (search->fd < 0 && reads(fd, search->narrow))
         search->fd = fd;
 }
 
@@ -118,11 +122,10 @@ static int find(size_t entry)
 {
     int fd = atomic_load(&descriptors.list[entry].fd) - 1;
     uint64_t narrow = atomic_load(&descriptors.list[entry].narrow);
-    if (fd < 0 || mask_of(fd) == narrow)
+    if (fd < 0 || reads(fd, narrow))
         return fd;
     struct search search = {.narrow = narrow, .fd = -1};
-    if (narrow != 0)
-        grace_kernel_each_descriptor(compare, &search);
+    grace_kernel_each_descriptor(compare, &search);
     return search.fd;
 }
 
@@ -181,7 +184,7 @@ static bool start_watching(uint64_t set)
         return true;
     uint32_t no = 0;
     if (atomic_compare_exchange_strong(&descriptors.fork_known, &no, 1))
-        pthread_atfork(NULL, NULL, in_child);
+        ((registering *)dlsym(RTLD_NEXT, "__register_atfork"))(NULL, NULL, in_child, &__dso_handle);
     if (grace_thread_start(watch, (void *)(uintptr_t)missing) == 0)
         return true;
     atomic_fetch_and(&descriptors.watched, ~missing);

@@ -56,7 +56,8 @@ THUNKS8(0)
 THUNKS8(1)
 THUNKS8(2)
 THUNKS8(3)
-THUNKS8(4) THUNKS8(5) THUNKS8(6) THUNKS8(7)
+THUNKS8(4)
+THUNKS8(5) THUNKS8(6) THUNKS8(7)
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \

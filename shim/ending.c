@@ -16,8 +16,10 @@
 #include "hooks/log.h"
 #include "raw.h"
 
-/* The longest that flushing stdio may take: a pipe that nobody reads would hold it for ever. */
-#define FLUSH_LIMIT_MS 1000
+/* How long flushing stdio waits for readers, and the longest that it may take: a thread that hangs
+ * inside libc's stdio would hold it for ever. */
+#define FLUSH_PATIENCE_MS 800
+#define FLUSH_LIMIT_MS    1000
 
 /* How long the main thread may take to come to a safe point before it is not waited for. */
 #define EXIT_LIMIT_MS 1000
@@ -45,26 +47,26 @@ _Noreturn void grace_end_by_signal(int signo, const siginfo_t *info)
 
 /* ---- stdio --------------------------------------------------------------------------------- */
 
-static int flush(void *unused)
+static int flush(void *result)
 {
-    (void)unused;
-    struct grace_flushed flushed;
-    grace_flush_stdio(FLUSH_LIMIT_MS, &flushed);
-    if (flushed.list_busy)
-        grace_log(GRACE_LOG_WARNING, "flush", "open streams not flushed: in use by a thread");
-    else if (flushed.skipped + flushed.failed > 0)
-        grace_log(GRACE_LOG_WARNING, "flush",
-                  "open streams not flushed: %u in use by a thread, %u cannot be written to",
-                  flushed.skipped, flushed.failed);
+    grace_flush_stdio(FLUSH_PATIENCE_MS, result);
     return 0;
 }
 
 static void flush_bounded(void)
 {
+    struct grace_flushed flushed = {.flushed = 0};
     int detail;
-    if (grace_worker_run(flush, NULL, 0, FLUSH_LIMIT_MS, &detail) == GRACE_OUTCOME_TIMEOUT)
-        grace_log(GRACE_LOG_WARNING, "flush", "stdio not flushed within %u ms: nobody reads it?",
-                  FLUSH_LIMIT_MS);
+    enum grace_outcome outcome =
+        grace_worker_run(flush, &flushed, sizeof flushed, FLUSH_LIMIT_MS, &detail);
+    if (outcome == GRACE_OUTCOME_TIMEOUT)
+        grace_log(GRACE_LOG_WARNING, "flush", "stdio not flushed: %s",
+                  grace_stop_is_cut() ? "the stop was cut short" : "a thread is inside it");
+    else if (flushed.skipped + flushed.stuck + flushed.failed > 0)
+        grace_log(GRACE_LOG_WARNING, "flush",
+                  "open streams not flushed: %u in use by a thread, %u whose reader does not read, "
+                  "%u that cannot be written",
+                  flushed.skipped, flushed.stuck, flushed.failed);
 }
 
 /* ---- end = "exit" -------------------------------------------------------------------------- */

@@ -14,8 +14,6 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "config/fingerprint.h"
-#include "guardian.h"
 #include "hooks/log.h"
 #include "hooks/text.h"
 #include "resume.h"
@@ -23,7 +21,6 @@
 static char library_path[PATH_MAX];
 static char origin[PATH_MAX];
 static char grace_command[PATH_MAX];
-static char ledger_path[PATH_MAX]; /* with state_dir */
 static char program_name[256];
 
 static const char *value_of(char *const *environment, const char *name)
@@ -58,6 +55,7 @@ static bool learn_places(void)
     if (dladdr((void *)(uintptr_t)&learn_places, &own) == 0 ||
         realpath(own.dli_fname, library_path) == NULL)
         return false;
+    grace_shim.library = library_path;
     memcpy(origin, library_path, sizeof origin);
     *strrchr(origin, '/') = '\0';
     /* Beside the library in a build, in bin/ when installed in lib/<multiarch>/. */
@@ -67,10 +65,11 @@ static bool learn_places(void)
         grace_text_start(&text, grace_command, sizeof grace_command);
         grace_text_add(&text, origin);
         grace_text_add(&text, places[i]);
-        if (access(grace_command, X_OK) == 0)
-            return true;
+        if (access(grace_command, X_OK) == 0) {
+            grace_shim.command = grace_command;
+            break;
+        }
     }
-    grace_command[0] = '\0';
     return true;
 }
 
@@ -147,7 +146,7 @@ static bool load_hooks(char *const *environment)
         return false;
     const struct grace_hook_places places = {
         .origin = origin,
-        .executable = grace_command[0] == '\0' ? NULL : grace_command,
+        .executable = grace_shim.command,
         .environment = grace_shim.environment,
         .load = true,
     };
@@ -160,101 +159,24 @@ static bool load_hooks(char *const *environment)
     return true;
 }
 
-/* ---- the ledger and the guardian ----------------------------------------------------------- */
+/* ---- whether there is anything to do ------------------------------------------------------- */
 
-static bool has_external_hook(void)
+/*
+ * Whether the program's calls reach us. They do not when we came too late, by dlopen: then the
+ * symbols of libc's own stand before ours. Nor can they be passed on in a libc that is not GNU's:
+ * there we are loaded (every reference that it could not resolve is weak) and stay out of the way.
+ */
+static bool is_in_front(void)
 {
-    for (size_t i = 0; i < grace_shim.plan->hook_count; i++)
-        if (grace_shim.hooks[i].kind != GRACE_HOOK_INSIDE)
-            return true;
+    static const char *const names[] = {"__libc_start_main", "sigset", "sigignore"};
+    Dl_info own, found;
+    if (dlsym(RTLD_DEFAULT, "gnu_get_libc_version") == NULL ||
+        dladdr((void *)(uintptr_t)&is_in_front, &own) == 0)
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (dladdr(dlsym(RTLD_DEFAULT, names[i]), &found) != 0 && found.dli_fbase == own.dli_fbase)
+            return true; /* others that are preloaded may stand before us for the rest */
     return false;
-}
-
-/* Whether there is anything for a guardian to do, and it may be there. */
-static bool wants_guardian(void)
-{
-    if (grace_shim.plan->guardian == GRACE_OFF || grace_shim.plan->file == NULL)
-        return false;
-    if (grace_shim.plan->guardian == GRACE_AUTO && !has_external_hook() &&
-        !grace_shim.plan->enforce)
-        return false;
-    /* In a container everything dies with PID 1, and what it starts it would have to reap. */
-    if (getpid() == 1) {
-        grace_log(GRACE_LOG_WARNING, "guardian",
-                  "as PID 1 there is no guardian: hooks do not run after kill -9");
-        return false;
-    }
-    if (grace_command[0] != '\0')
-        return true;
-    grace_log(GRACE_LOG_WARNING, "guardian",
-              "the command grace is not found beside %s: hooks do not run after kill -9 or a crash",
-              library_path);
-    return false;
-}
-
-static bool make_ledger_in_memory(uint64_t fingerprint, int *fd)
-{
-    grace_shim.ledger =
-        grace_ledger_create(grace_shim.plan->hook_count, fingerprint, grace_shim.program,
-                            grace_shim.plan->file, NULL, NULL, 0, fd);
-    return grace_shim.ledger != NULL;
-}
-
-static bool make_ledger(uint64_t fingerprint, int *fd)
-{
-    const struct grace_plan *plan = grace_shim.plan;
-    if (plan->state_dir != NULL) {
-        grace_shim.ledger =
-            grace_ledger_create(plan->hook_count, fingerprint, grace_shim.program, plan->file,
-                                plan->state_dir, ledger_path, sizeof ledger_path, fd);
-        if (grace_shim.ledger != NULL) {
-            grace_shim.ledger_path = ledger_path;
-            return true;
-        }
-        grace_log(GRACE_LOG_WARNING, "ledger",
-                  "cannot write to state_dir %s: %s. What is owed does not survive a power loss.",
-                  plan->state_dir, strerrordesc_np(errno));
-        return make_ledger_in_memory(fingerprint, fd);
-    }
-    return make_ledger_in_memory(fingerprint, fd);
-}
-
-/* What earlier owners of the same program and config still owe is done before this one begins. */
-static void recover(void)
-{
-    const char *const argv[] = {grace_command, "recover", "--quiet", grace_shim.plan->file, NULL};
-    struct grace_error error = {.size = sizeof error};
-    struct grace_command command;
-    struct grace_command_result result;
-    if (grace_shim.plan->state_dir == NULL || grace_command[0] == '\0' ||
-        !grace_ledger_any_in(grace_shim.plan->state_dir))
-        return;
-    if (grace_command_prepare(&command, "recover", argv, NULL, grace_shim.environment, &error) == 0)
-        grace_command_run_aside(&command, grace_shim.environment, grace_shim.plan->deadline_ms,
-                                &result);
-    grace_command_release(&command);
-}
-
-static bool find_ledger(int left_by)
-{
-    uint64_t fingerprint = grace_plan_fingerprint(grace_shim.plan);
-    enum grace_guardian_found found =
-        left_by == 0 ? GRACE_GUARDIAN_GONE
-                     : grace_guardian_find(left_by, fingerprint, &grace_shim.ledger);
-    if (found == GRACE_GUARDIAN_FOUND)
-        return true;
-    int fd = -1;
-    if (found == GRACE_GUARDIAN_GONE)
-        recover();
-    if (!make_ledger(fingerprint, &fd))
-        return false;
-    if (found == GRACE_GUARDIAN_OUT_OF_REACH)
-        grace_guardian_is_out_of_reach();
-    else if (wants_guardian() && !grace_guardian_start(grace_command, fd))
-        grace_log(GRACE_LOG_WARNING, "guardian",
-                  "the guardian cannot be started: hooks do not run after kill -9 or a crash");
-    close(fd);
-    return true;
 }
 
 /* ---- the constructor ----------------------------------------------------------------------- */
@@ -283,7 +205,7 @@ static void become_owner(char **environment)
 {
     int guardian = grace_environment_take_guardian(environment);
     grace_environment_hide(environment, library_path);
-    if (!load_hooks(environment) || !find_ledger(guardian)) {
+    if (!load_hooks(environment) || !grace_owed_prepare(guardian)) {
         grace_log(GRACE_LOG_ERROR, "start", "out of memory. The program runs without libgrace.");
         return;
     }
@@ -303,7 +225,7 @@ __attribute__((constructor)) static void construct(int argc, char **argv, char *
 {
     (void)argc;
     GRACE_KEEP_ERRNO;
-    if (is_disabled(environment) || !learn_places())
+    if (!is_in_front() || is_disabled(environment) || !learn_places())
         return;
     grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
     (void)argv;

@@ -1,7 +1,7 @@
 /*
- * System calls as the kernel knows them, for places where libc's own wrapper may be interposed by
- * the target, takes a lock, or does more than the call. All are async-signal-safe; all may change
- * errno, which every door of libgrace keeps (see struct grace_errno in shim.h).
+ * The system calls of the shim under names of their own, on top of hooks/kernel.h: straight to the
+ * kernel, since libc's own wrapper may be interposed by the target, take a lock, or do more than
+ * the call. All are async-signal-safe; none touches errno.
  */
 #ifndef GRACE_SHIM_RAW_H
 #define GRACE_SHIM_RAW_H
@@ -15,29 +15,27 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hooks/kernel.h"
+
 static inline pid_t grace_getpid(void)
 {
-    return (pid_t)syscall(SYS_getpid);
+    return (pid_t)grace_kernel(SYS_getpid);
 }
 
 static inline pid_t grace_gettid(void)
 {
-    return (pid_t)syscall(SYS_gettid);
+    return (pid_t)grace_kernel(SYS_gettid);
 }
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* CLOCK_MONOTONIC as the kernel has it: another guest may fake the time that libc tells. */
 static inline uint64_t grace_now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return grace_kernel_now_ms();
 }
 
 static inline uint64_t grace_now_us(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return grace_kernel_now_us();
 }
 
 /* Wait while *word is `seen`, `timeout_ms` at most (negative: for ever). May return early. */
@@ -45,12 +43,12 @@ static inline void grace_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64
 {
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
                                .tv_nsec = (long)(timeout_ms % 1000) * 1000000};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+    grace_kernel(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ms < 0 ? NULL : &timeout);
 }
 
 static inline void grace_futex_wake_all(_Atomic uint32_t *word)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    grace_kernel(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
 /* The kernel's struct sigaction, which libc's differs from. */
@@ -61,16 +59,17 @@ struct grace_kernel_sigaction {
     uint64_t mask;
 };
 
+/* Returns 0 or a negative errno. */
 static inline long grace_rt_sigaction(int signo, const struct grace_kernel_sigaction *action,
                                       struct grace_kernel_sigaction *old)
 {
-    return syscall(SYS_rt_sigaction, signo, action, old, sizeof(uint64_t));
+    return grace_kernel(SYS_rt_sigaction, signo, action, old, sizeof(uint64_t));
 }
 
 /* how: SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK; libc's own two signals included, unlike sigprocmask. */
 static inline void grace_sigprocmask(int how, uint64_t set, uint64_t *old)
 {
-    syscall(SYS_rt_sigprocmask, how, &set, old, sizeof set);
+    grace_kernel(SYS_rt_sigprocmask, how, &set, old, sizeof set);
 }
 
 #define GRACE_ALL_SIGNALS (~UINT64_C(0))

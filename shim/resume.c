@@ -10,9 +10,10 @@
  * When our handler returns to a call that fails with EINTR, and no handler of the target's has run
  * for that signal, it leaves a mark for its thread. The wrappers of these calls (calls/wait_*.c)
  * find it behind libc's own call and wait on, with the time that is left. Before a stop a wrapper
- * costs one comparison of the result and, for calls whose time limit the kernel does not count down
- * itself, one look at the coarse clock, which is a word of memory: no system call, whatever the
- * clock source of the machine.
+ * costs one comparison of the result and, for calls with a time limit that the kernel does not
+ * count down itself, one look at the clock: 20 ns, and no system call on any machine whose clock
+ * source the vDSO reads. (The coarse clock would cost 5, but on an idle machine it is behind by
+ * more than its resolution says, and a call would come back early.)
  *
  * The second case is a signal that waits for the announcement before the target's handler gets it.
  * That handler may have been set without SA_RESTART: then read, accept, wait and the like fail with
@@ -113,27 +114,22 @@ struct grace_wait_start grace_wait_start(void)
 {
     struct grace_wait_start start = {.at = {0, -1}};
     if (read_clock != NULL)
-        read_clock(CLOCK_MONOTONIC_COARSE, &start.at);
+        read_clock(CLOCK_MONOTONIC, &start.at);
     return start;
 }
 
 #define NS_PER_S 1000000000
 
-/*
- * The coarse clock is behind by up to its resolution: as much is added, so that nothing ever ends
- * early. It ends late by no more than that (1 to 10 ms).
- */
 struct timespec grace_wait_left(const struct grace_wait_start *start,
                                 const struct timespec *timeout)
 {
-    struct timespec now, coarse;
+    struct timespec now;
     if (start->at.tv_nsec < 0)
         return *timeout;
     grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    grace_kernel(SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &coarse);
     struct timespec left = {
         .tv_sec = timeout->tv_sec - (now.tv_sec - start->at.tv_sec),
-        .tv_nsec = timeout->tv_nsec - (now.tv_nsec - start->at.tv_nsec) + coarse.tv_nsec,
+        .tv_nsec = timeout->tv_nsec - (now.tv_nsec - start->at.tv_nsec),
     };
     for (; left.tv_nsec < 0; left.tv_sec--)
         left.tv_nsec += NS_PER_S;

@@ -2,6 +2,7 @@
  * libgrace.so from within: the state that its parts share, and what each part offers the others.
  *
  *   preload.c      the constructor: becomes the owner, or stays out of the way
+ *   owed.c         the ledger of what is owed, and whether a guardian is wanted
  *   guardian.c     starting the guardian, and asking it to run external hooks
  *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
  *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
@@ -59,6 +60,14 @@ static inline void grace_errno_restore(const int *saved)
 }
 #define GRACE_KEEP_ERRNO                                                                           \
     __attribute__((cleanup(grace_errno_restore), unused)) const int grace_saved_errno = errno
+
+/* ---- owed.c -------------------------------------------------------------------------------- */
+
+/*
+ * Make the ledger, or take over the one of guardian `left_by` (0: none) that the program before an
+ * exec left, and start a guardian where one is wanted. False: out of memory. Constructor only.
+ */
+bool grace_owed_prepare(int left_by);
 
 /* ---- environment.c ------------------------------------------------------------------------- */
 

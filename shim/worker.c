@@ -18,6 +18,8 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#pragma weak __pthread_register_cancel /* not in every libc that may load us: is_in_front() */
+
 #include "arch.h"
 #include "raw.h"
 

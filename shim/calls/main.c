@@ -14,6 +14,8 @@ typedef int main_function(int, char **, char **);
 typedef int start_function(main_function *, int, char **, void (*)(void), void (*)(void),
                            void (*)(void), void *);
 
+typedef int registering(void (*)(int, void *), void *);
+
 static main_function *target_main;
 
 static void net(int status, void *unused)
@@ -24,7 +26,7 @@ static void net(int status, void *unused)
 
 static int main_of_grace(int argc, char **argv, char **environment)
 {
-    on_exit(net, NULL);
+    GRACE_REAL(registering, "on_exit")(net, NULL);
     int status = target_main(argc, argv, environment);
     grace_stop_by_call(GRACE_CAUSE_RETURN, status & 0xff);
     return status;

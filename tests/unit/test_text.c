@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/signals.h"
 #include "hooks/log_sink.h"
-#include "hooks/signal_name.h"
 #include "hooks/text.h"
 
 static char buffer[256];
@@ -157,11 +157,13 @@ START_TEST(names_signals_both_ways)
     for (int signo = 1; signo <= 31; signo++) {
         ck_assert_str_eq(grace_signal_name(signo, name),
                          signo == SIGPOLL ? "IO" : sigabbrev_np(signo));
-        ck_assert_int_eq(grace_signal_number(name), signo);
+        ck_assert_int_eq(grace_signal_find(name), signo);
     }
-    ck_assert_int_eq(grace_signal_number("RTMIN+3"), 37);
-    ck_assert_int_eq(grace_signal_number(""), 0);
-    ck_assert_int_eq(grace_signal_number("SIGTERM"), 0);
+    for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
+        ck_assert_int_eq(grace_signal_find(grace_signal_name(signo, name)), signo);
+    ck_assert_str_eq(grace_signal_name(-1, name), "");
+    ck_assert_str_eq(grace_signal_name(65, name), "");
+    ck_assert_int_eq(grace_signal_find(""), 0);
 }
 END_TEST
 

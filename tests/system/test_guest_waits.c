@@ -1,0 +1,142 @@
+/*
+ * While libgrace leads the stop of a program without a handler, the program goes on working: no
+ * call that it waits in comes back early, or with an EINTR that it would never have seen. A handler
+ * of its own interrupts as ever.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long the calls wait, and when the signal comes. */
+#define LIMIT_MS 1000
+#define AFTER_MS 500
+
+struct limited {
+    const char *call;
+    long result;
+    int error;
+    bool anew; /* the limit is the socket's: it starts anew */
+};
+
+static const struct limited limited[] = {
+    {"poll", 0, 0, false},
+    {"ppoll", 0, 0, false},
+    {"select", 0, 0, false},
+    {"pselect", 0, 0, false},
+    {"epoll_wait", 0, 0, false},
+    {"epoll_pwait", 0, 0, false},
+    {"epoll_pwait2", 0, 0, false},
+    {"nanosleep", 0, 0, false},
+    {"thrd_sleep", 0, 0, false},
+    {"clock_nanosleep", 0, 0, false},
+    {"clock_nanosleep-until", 0, 0, false},
+    {"sleep", 0, 0, false},
+    {"usleep", 0, 0, false},
+    {"sigtimedwait", -1, EAGAIN, false},
+    {"semtimedop", -1, EAGAIN, false},
+    {"sem_timedwait", -1, ETIMEDOUT, false},
+    {"sem_clockwait", -1, ETIMEDOUT, false},
+    {"recv", -1, EAGAIN, true},
+    {"recvfrom", -1, EAGAIN, true},
+    {"read", -1, EAGAIN, true},
+    {"accept", -1, EAGAIN, true},
+};
+#define LIMITED ((int)(sizeof limited / sizeof *limited))
+
+static const char *const unlimited[] = {
+    "poll",     "ppoll",       "select",   "pselect", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+    "pause",    "sigsuspend",  "sigpause", "msgrcv",  "msgsnd",     "semop",       "semtimedop",
+    "sem_wait", "sigwaitinfo", "recv",     "read",    "accept",
+};
+#define UNLIMITED ((int)(sizeof unlimited / sizeof *unlimited))
+
+/* Until the program sleeps in its call. */
+static void wait_asleep(const struct process *process)
+{
+    char state = '?';
+    for (int64_t began = now_ms(); state != 'S' && now_ms() - began < STORY_LIMIT_MS;) {
+        char stat[256] = "";
+        FILE *file = fopen(text("/proc/%d/stat", (int)process->pid), "r");
+        if (file != NULL) {
+            stat[fread(stat, 1, sizeof stat - 1, file)] = '\0';
+            fclose(file);
+        }
+        const char *end = strrchr(stat, ')');
+        state = end == NULL ? '?' : end[2];
+    }
+    expect(state == 'S');
+}
+
+/* All of them at once. The hook holds the stop up until the call has come back by itself. */
+START_TEST(time_limits_hold)
+{
+    struct process *waiters[LIMITED];
+    config("deadline = \"60s\";\nhooks = (%s);",
+           hook_script("A", "until test -e done.$GRACE_PID; do sleep 0.05; done",
+                       "timeout = \"50s\"; phase = \"announce\";"));
+    int64_t began = now_ms();
+    for (int i = 0; i < LIMITED; i++)
+        waiters[i] = start(GRACED, program("waiter"), limited[i].call, text("%d", LIMIT_MS));
+    for (int i = 0; i < LIMITED; i++)
+        wait_ready(waiters[i]);
+    let_pass(AFTER_MS); /* of the time limits */
+    for (int i = 0; i < LIMITED; i++)
+        send_signal(waiters[i], SIGTERM);
+    int64_t sent = now_ms();
+    for (int i = 0; i < LIMITED; i++) {
+        const struct limited *call = &limited[i];
+        expect_status(wait_end(waiters[i]), KILLED(SIGTERM));
+        long result = 99, ms = 0;
+        int error = 0;
+        sscanf(contents(text("done.%d", (int)waiters[i]->pid)), "%ld %d %ld", &result, &error, &ms);
+        expect(result == call->result && (call->error == 0 || error == call->error),
+               "%s: %ld, errno %d", call->call, result, error);
+        expect(ms >= LIMIT_MS, "%s came back after %ld ms", call->call, ms);
+        expect(call->anew || ms < sent - began + LIMIT_MS, "%s came back after %ld ms", call->call,
+               ms);
+    }
+}
+END_TEST
+
+START_TEST(without_a_time_limit_only_its_own_handler_interrupts)
+{
+    const char *call = unlimited[_i];
+    config("deadline = \"60s\";\nhooks = (%s);",
+           hook_script("A",
+                       "kill -USR1 $GRACE_PID; until test -e done.$GRACE_PID; do sleep 0.01; done",
+                       "timeout = \"50s\"; phase = \"stop\";"));
+    struct process *waiter = start(GRACED, program("waiter"), call, "0");
+    wait_ready(waiter);
+    wait_asleep(waiter);
+    expect_status(stop_with(waiter, SIGTERM), KILLED(SIGTERM));
+    expect(strncmp(contents(text("done.%d", (int)waiter->pid)), text("-1 %d ", EINTR), 5) == 0,
+           "%s: %s", call, contents(text("done.%d", (int)waiter->pid)));
+}
+END_TEST
+
+/* What the test above must tell from: the stop's own signal ends no call before USR1 comes. */
+START_TEST(the_stop_itself_interrupts_nothing)
+{
+    const char *call = unlimited[_i];
+    config("deadline = \"60s\";\nhooks = (%s);",
+           hook_script("A", "sleep 0.1; test ! -e done.$GRACE_PID && echo quiet > quiet", ""));
+    struct process *waiter = start(GRACED, program("waiter"), call, "0");
+    wait_ready(waiter);
+    wait_asleep(waiter);
+    expect_status(stop_with(waiter, SIGTERM), KILLED(SIGTERM));
+    expect(exists("quiet"), "%s came back: %s", call, contents(text("done.%d", (int)waiter->pid)));
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("guest waits");
+    TCase *group = story_case(all, "waits");
+    tcase_add_test(group, time_limits_hold);
+    tcase_add_loop_test(group, without_a_time_limit_only_its_own_handler_interrupts, 0, UNLIMITED);
+    tcase_add_loop_test(group, the_stop_itself_interrupts_nothing, 0, UNLIMITED);
+    return all;
+}
