@@ -41,6 +41,8 @@ struct grace_shim {
     const char *ledger_path;  /* its file, with state_dir; else NULL */
     char *const *environment; /* what hooks' commands start from */
     const char *program;      /* the target's name */
+    const char *library;      /* path of libgrace.so */
+    const char *command;      /* path of the grace command; NULL: not found */
     const char *stack_end;    /* above it there is nothing of the main thread's stack */
 };
 
