@@ -13,15 +13,11 @@
 #include "raw.h"
 #include "resume.h"
 
-/* In a forked child nothing is ours: do what the kernel would have done. */
-static void arrive_in_child(int signo, siginfo_t *info, void *context,
-                            struct grace_disposition disposition, unsigned slot)
+/* A handler's signal that nothing else is to happen for is the same in every process. */
+static bool is_plain(int signo, const struct grace_disposition *disposition)
 {
-    if (disposition.handler == NULL)
-        grace_end_by_signal(signo, info);
-    if (disposition.once)
-        grace_disposition_reset(signo, slot);
-    disposition.handler(signo, info, context);
+    return disposition->handler != NULL && !(grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
+           grace_signal_delivered_as(signo) == signo;
 }
 
 /* Whether the target gets to see the signal here and now. */
@@ -31,6 +27,13 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
     if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))
         return false;
     grace_kept_restore(info);
+    if (is_plain(signo, disposition))
+        return true;
+    if (!grace_is_owner()) { /* nothing is ours in a forked child: as the kernel would have it */
+        if (disposition->handler == NULL)
+            grace_end_by_signal(signo, info);
+        return true;
+    }
     bool final = grace_signal_is_final(signo);
     if (disposition->handler == NULL && final) {
         grace_stop_by_signal(signo, info, context);
@@ -48,11 +51,6 @@ void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned sl
 {
     int saved_errno = errno;
     struct grace_disposition disposition = grace_disposition_of_slot(slot);
-    if (!grace_is_owner()) {
-        errno = saved_errno;
-        arrive_in_child(signo, info, context, disposition, slot);
-        return;
-    }
     if (!is_for_handler(signo, info, context, &disposition)) {
         grace_resume_mark(context, saved_errno);
         errno = saved_errno;
