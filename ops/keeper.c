@@ -1,5 +1,6 @@
 #include "keeper.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,12 +87,6 @@ void grace_keeper_read_cause(struct grace_keeper *keeper)
     keeper->sender_uid = atomic_load(&ledger->sender_uid);
 }
 
-static bool is_crash(int signo)
-{
-    return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE || signo == SIGILL ||
-           signo == SIGABRT || signo == SIGTRAP || signo == SIGSYS;
-}
-
 /* Whether a signal is one that stops programs, so that dying of it is an ordinary stop. */
 static bool is_stop_signal(const struct grace_keeper *keeper, int signo)
 {
@@ -104,8 +99,8 @@ static void end_by_signal(struct grace_keeper *keeper, int signo)
     if (keeper->cause == GRACE_CAUSE_SIGNAL && keeper->signo == signo)
         return;
     keeper->cause = is_stop_signal(keeper, signo) ? GRACE_CAUSE_SIGNAL
-                    : is_crash(signo)             ? GRACE_CAUSE_CRASH
-                                                  : GRACE_CAUSE_KILLED;
+                    : signo == SIGKILL            ? GRACE_CAUSE_KILLED
+                                                  : GRACE_CAUSE_CRASH;
     keeper->signo = signo;
     keeper->sender_pid = 0;
     keeper->sender_uid = -1;

@@ -1,0 +1,208 @@
+/*
+ * grace recover: what owners that are gone still owe.
+ *
+ * With `state_dir` the ledger of each owner is a file. It stays when owner and guardian were killed
+ * together or the machine lost its power. This runs what such files say is owed, and removes them.
+ * It takes no config from a file: only files of the configs that it was given are looked at, and
+ * what runs is what those configs name.
+ *
+ * A hook that had begun counts as run: half of its work may be done.
+ */
+#include <argp.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "grace.h"
+#include "hooks/kernel.h"
+#include "hooks/log.h"
+#include "keeper.h"
+
+struct recover {
+    bool quiet;
+    unsigned recovered; /* owners whose debts are settled now */
+    unsigned failed;    /* hooks that failed, and files that could not be used */
+};
+
+static const struct argp_option options[] = {
+    {"quiet", 'q', NULL, 0, "Say nothing when nothing is owed", 0}, {NULL, 0, NULL, 0, NULL, 0}};
+
+/* ---- one file ------------------------------------------------------------------------------ */
+
+static void complain(struct recover *recover, const char *path, const char *why)
+{
+    fprintf(stderr, "grace recover: %s: %s\n", path, why);
+    recover->failed++;
+}
+
+static void settle(struct recover *recover, const char *path,
+                   const struct grace_ledger_record *record, struct grace_ledger *ledger)
+{
+    struct grace_keeper keeper;
+    struct grace_error error = {.size = sizeof error};
+    if (grace_keeper_open(&keeper, record->config, record->program, ledger, record->pid, &error) !=
+        0) {
+        complain(recover, path, error.text);
+        return;
+    }
+    grace_log_setup(&keeper.plan->log, record->program);
+    grace_log_speak_for(record->pid);
+    grace_keeper_read_cause(&keeper);
+    if (keeper.cause == GRACE_CAUSE_NONE)
+        keeper.cause = GRACE_CAUSE_KILLED; /* it had no time to say anything */
+    keeper.deadline_ms = grace_kernel_now_ms() + keeper.plan->deadline_ms;
+    grace_keeper_run_all(&keeper);
+    if (unlink(path) != 0)
+        complain(recover, path, strerror(errno));
+    recover->recovered++;
+    recover->failed += keeper.failed + keeper.skipped;
+    if (!recover->quiet)
+        printf("%s (pid %d): %u done, %u failed, %u not run\n", record->program, record->pid,
+               keeper.done, keeper.failed, keeper.skipped);
+}
+
+/* A file that somebody else could write to says what he likes: it is none of ours. */
+static const char *distrust(int fd)
+{
+    struct stat about;
+    if (fstat(fd, &about) != 0)
+        return strerror(errno);
+    if (!S_ISREG(about.st_mode))
+        return "not a regular file; left alone";
+    if (about.st_uid != geteuid() || (about.st_mode & 022))
+        return "belongs to, or may be written by, another user; left alone";
+    return NULL;
+}
+
+static void look_at(struct recover *recover, const char *path, const char *config)
+{
+    struct grace_ledger_record record;
+    struct grace_ledger *ledger = NULL;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        if (errno != ENOENT) /* another grace recover was faster */
+            complain(recover, path, strerror(errno));
+        return;
+    }
+    const char *why = distrust(fd);
+    if (why != NULL)
+        complain(recover, path, why);
+    /* The guardian holds this lock as long as it lives, and so does another grace recover. */
+    else if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (grace_ledger_read_record(fd, &record) != 0 ||
+            (ledger = grace_ledger_attach(fd)) == NULL)
+            complain(recover, path, "not a ledger, or not a whole one; remove it if you know why");
+        else if (strcmp(record.config, config) == 0 && !grace_ledger_owner_lives(&record))
+            settle(recover, path, &record, ledger);
+    }
+    if (ledger != NULL)
+        grace_ledger_detach(ledger);
+    close(fd);
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
+
+static int is_ledger(const struct dirent *entry)
+{
+    const char *end = strrchr(entry->d_name, '.');
+    return end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0;
+}
+
+static void recover_folder(struct recover *recover, const char *folder, const char *config)
+{
+    struct dirent **entries;
+    int count = scandir(folder, &entries, is_ledger, alphasort);
+    if (count < 0) {
+        if (errno != ENOENT)
+            complain(recover, folder, strerror(errno));
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        char path[PATH_MAX];
+        int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        if (length > 0 && (size_t)length < sizeof path)
+            look_at(recover, path, config);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static void recover_config(struct recover *recover, const char *config)
+{
+    struct grace_problems problems = GRACE_PROBLEMS_EMPTY;
+    struct grace_plan *plan = grace_plan_read(config, &problems);
+    if (plan == NULL) {
+        char text[1024] = "cannot be read";
+        if (problems.count > 0)
+            grace_problem_format(&problems.list[0], text, sizeof text);
+        complain(recover, config, text);
+    } else if (plan->state_dir != NULL) {
+        recover_folder(recover, plan->state_dir, plan->file);
+    }
+    grace_plan_free(plan);
+    grace_problems_free(&problems);
+}
+
+static void recover_all(struct recover *recover)
+{
+    const char *given = getenv("GRACE_CONFIG");
+    glob_t found;
+    if (given != NULL && *given != '\0')
+        recover_config(recover, given);
+    if (glob("/etc/grace/*.conf", 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            recover_config(recover, found.gl_pathv[i]);
+        globfree(&found);
+    }
+}
+
+/* ---- the command --------------------------------------------------------------------------- */
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct recover *recover = state->input;
+    switch (key) {
+    case 'q':
+        recover->quiet = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        recover_config(recover, argument);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        recover_all(recover);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    options,
+    parse_option,
+    "[CONFIG...]",
+    "Run the hooks that programs which are gone still owe: killed together with their guardian, or "
+    "by a power loss.\v"
+    "Looks into the state_dir of each CONFIG; without one, of $GRACE_CONFIG and of every "
+    "/etc/grace/*.conf. Programs that live, or whose guardian lives, are left alone. Exit status: "
+    "0 when nothing is owed any more, 64 for wrong usage, 75 when a hook failed or a file could "
+    "not be used.",
+    NULL,
+    NULL,
+    NULL};
+
+int grace_recover_main(int argc, char **argv)
+{
+    struct recover recover = {.quiet = false};
+    argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &recover);
+    if (recover.recovered == 0 && recover.failed == 0 && !recover.quiet)
+        puts("nothing is owed");
+    return recover.failed == 0 ? EX_OK : EX_TEMPFAIL;
+}
