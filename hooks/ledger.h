@@ -38,6 +38,9 @@
 #define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c32) /* "GRL2" */
 #define GRACE_LEDGER_RECORD 4096
 
+/* How many forked children are remembered at a time. */
+#define GRACE_LEDGER_CHILDREN 64
+
 enum grace_hook_state {
     GRACE_HOOK_OWED,
     GRACE_HOOK_ASKED,
@@ -76,7 +79,10 @@ struct grace_ledger {
     _Atomic int32_t status;
     _Atomic int32_t sender_pid;
     _Atomic int32_t sender_uid;
-    uint32_t durable; /* 1: on disk, see grace_ledger_claim */
+    _Atomic uint32_t forked; /* forks that the parent has seen return */
+    _Atomic uint32_t forks;  /* children that have written themselves down */
+    _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* see successor.h; 0: free */
+    uint32_t durable;                                 /* 1: on disk, see grace_ledger_claim */
     uint32_t reserved;
     struct grace_ledger_hook hooks[];
 };
@@ -116,6 +122,12 @@ bool grace_ledger_any_in(const char *state_dir);
 
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);
+
+/* Ownership has passed: write the new owner into the record. Returns 0 or a negative errno. */
+int grace_ledger_rename_owner(int fd, int pid);
+
+/* Whether a process has this ledger mapped: then it is the owner's child, or the owner. */
+bool grace_ledger_is_mapped_by(int fd, int pid);
 
 /* Whether the process that the record names is still that process. */
 bool grace_ledger_owner_lives(const struct grace_ledger_record *record);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "ledger.h"
@@ -205,4 +206,38 @@ bool grace_ledger_any_in(const char *state_dir)
     if (folder != NULL)
         closedir(folder);
     return any;
+}
+
+int grace_ledger_rename_owner(int fd, int pid)
+{
+    struct grace_ledger_record record;
+    int result = grace_ledger_read_record(fd, &record);
+    if (result != 0)
+        return result;
+    record.pid = pid;
+    record.start_time = start_time_of(pid);
+    return pwrite(fd, &record, sizeof record, 0) == (ssize_t)sizeof record && fdatasync(fd) == 0
+               ? 0
+               : -errno;
+}
+
+bool grace_ledger_is_mapped_by(int fd, int pid)
+{
+    char path[32], line[4608];
+    struct stat about;
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    FILE *maps = fopen(path, "re");
+    bool found = false;
+    if (maps == NULL)
+        return false;
+    bool known = fstat(fd, &about) == 0;
+    while (known && !found && fgets(line, sizeof line, maps) != NULL) {
+        unsigned long long inode = 0;
+        unsigned major_number = 0, minor_number = 0;
+        found = sscanf(line, "%*s %*s %*s %x:%x %llu", &major_number, &minor_number, &inode) == 3 &&
+                inode == about.st_ino && major_number == major(about.st_dev) &&
+                minor_number == minor(about.st_dev);
+    }
+    fclose(maps);
+    return found;
 }

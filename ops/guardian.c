@@ -33,6 +33,7 @@
 #include "ended.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
+#include "hooks/successor.h"
 #include "keeper.h"
 
 enum { LEDGER_FD = 3, OWNER_FD = 4 };
@@ -47,8 +48,8 @@ struct guardian {
     struct grace_keeper keeper;
     int asked;         /* eventfd: the listening thread has seen the ledger's futex move */
     uint64_t began_ms; /* when a stop that may be enforced was first seen; 0: none */
-    bool has_stderr;   /* the owner's stderr was taken over */
     bool killed;
+    bool may_kill; /* the owner is a process of the target's beyond doubt */
 };
 
 /* ---- becoming one -------------------------------------------------------------------------- */
@@ -117,12 +118,12 @@ static bool start_listening(struct guardian *guardian)
     return guardian->asked >= 0 && result == 0;
 }
 
-/* The stderr that the owner has now, for the lines of this stop: a pipe cannot be opened again. */
-static void take_stderr(struct guardian *guardian)
+/* The stderr that the owner has now, for lines to come: a pipe cannot be opened again, and in a
+ * file our lines must not be where the target's next ones go. Given back before we sleep. */
+static void take_stderr(const struct guardian *guardian)
 {
-    if (guardian->has_stderr || guardian->keeper.plan->log.sink != GRACE_LOG_STDERR)
+    if (guardian->keeper.plan->log.sink != GRACE_LOG_STDERR)
         return;
-    guardian->has_stderr = true;
     int fd = (int)syscall(SYS_pidfd_getfd, OWNER_FD, 2, 0);
     if (fd < 0)
         return;
@@ -130,9 +131,20 @@ static void take_stderr(struct guardian *guardian)
     close(fd);
 }
 
+static void give_stderr_back(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return;
+    dup3(null, 2, 0);
+    close(null);
+}
+
 /* Whether the deadline is ours to enforce at this stage. */
 static bool is_enforced(const struct guardian *guardian, uint32_t stage)
 {
+    if (!guardian->may_kill)
+        return false;
     return stage == GRACE_STAGE_LED ||
            (guardian->keeper.plan->enforce &&
             (stage == GRACE_STAGE_CHAINED || stage == GRACE_STAGE_CALLED));
@@ -156,6 +168,7 @@ static void serve(struct guardian *guardian)
             continue;
         take_stderr(guardian);
         grace_keeper_run(keeper, index);
+        give_stderr_back();
         grace_ledger_ring(&keeper->ledger->answered);
     }
 }
@@ -197,6 +210,66 @@ static void watch(struct guardian *guardian)
         if (atomic_load(&guardian->keeper.ledger->stage) == GRACE_STAGE_DISMISSED)
             return;
     }
+}
+
+/* ---- following ----------------------------------------------------------------------------- */
+
+/* The pid in a pid file; 0: none. */
+static int read_pidfile(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    int pid = 0;
+    if (file != NULL && fscanf(file, "%d", &pid) != 1)
+        pid = 0;
+    if (file != NULL)
+        fclose(file);
+    return pid;
+}
+
+/* Who takes over from an owner that left with status 0 and no stop; 0: nobody, this was the end. */
+static int find_successor(struct guardian *guardian)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    int pid = keeper->plan->pidfile != NULL ? read_pidfile(keeper->plan->pidfile) : 0;
+    guardian->may_kill = pid <= 0;
+    if (pid <= 0)
+        pid = atomic_load(&keeper->ledger->owner); /* it named one itself */
+    grace_successor_await(keeper->ledger);
+    if (pid == keeper->pid)
+        pid = grace_successor_find(keeper->ledger, keeper->pid, NULL);
+    if (pid <= 0 || pid == keeper->pid || !grace_process_runs(pid))
+        return 0;
+    /* The ledger's word is not enough: it must be a process that has this ledger in its memory. */
+    bool is_child = grace_ledger_is_mapped_by(LEDGER_FD, pid);
+    guardian->may_kill = is_child;
+    return is_child || keeper->plan->pidfile != NULL ? pid : 0;
+}
+
+/* True when somebody took over: the watch goes on with him. */
+static bool follow(struct guardian *guardian)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    int status;
+    if (!keeper->plan->daemonize || atomic_load(&keeper->ledger->stage) != GRACE_STAGE_RUNNING ||
+        !grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status) || status != 0)
+        return false;
+    int pid = find_successor(guardian);
+    int pidfd = pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0)
+        return false;
+    dup3(pidfd, OWNER_FD, O_CLOEXEC);
+    close(pidfd);
+    take_stderr(guardian);
+    if (atomic_load(&keeper->ledger->owner) != pid)
+        grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: forked, no exec, alive",
+                  keeper->pid, pid);
+    give_stderr_back();
+    grace_successor_remove(keeper->ledger, pid);
+    grace_ledger_rename_owner(LEDGER_FD, pid);
+    keeper->pid = pid;
+    grace_log_speak_for(pid);
+    atomic_store(&keeper->ledger->owner, pid);
+    return true;
 }
 
 /* ---- afterwards ---------------------------------------------------------------------------- */
@@ -254,7 +327,10 @@ int grace_guardian_main(int argc, char **argv)
     let_go_of_stdio();
     atomic_store(&ledger->guardian, (int32_t)getpid());
     grace_ledger_ring(&ledger->answered);
-    watch(&guardian);
+    guardian.may_kill = true;
+    do {
+        watch(&guardian);
+    } while (follow(&guardian));
     if (atomic_load(&ledger->stage) != GRACE_STAGE_DISMISSED)
         finish(&guardian);
     remove_file();

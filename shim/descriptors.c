@@ -196,7 +196,7 @@ static bool start_watching(uint64_t set)
 int grace_signalfd(int fd, const sigset_t *mask, int flags, grace_signalfd_function *real)
 {
     uint64_t asked = mask == NULL ? 0 : bits_of(mask);
-    bool is_ours = atomic_load(&grace_shim.owner) != 0 && (asked & grace_shim.plan->chain) != 0;
+    bool is_ours = atomic_load(&grace_shim.process) != 0 && (asked & grace_shim.plan->chain) != 0;
     if (fd >= 0)
         forget(fd);
     if (!is_ours || !grace_is_owner() || !grace_stop_will_announce())

@@ -57,7 +57,8 @@ THUNKS8(1)
 THUNKS8(2)
 THUNKS8(3)
 THUNKS8(4)
-THUNKS8(5) THUNKS8(6) THUNKS8(7)
+THUNKS8(5)
+THUNKS8(6) THUNKS8(7)
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \
@@ -196,7 +197,7 @@ bool grace_disposition_managed(int signo)
     if (signo < 1 || signo > 64)
         return false;
     /* Read before the constructor ran, too: then there is no owner, and no plan. */
-    return atomic_load_explicit(&grace_shim.owner, memory_order_acquire) != 0 &&
+    return atomic_load_explicit(&grace_shim.process, memory_order_acquire) != 0 &&
            (grace_shim.plan->signals & GRACE_SIGNAL_BIT(signo)) != 0;
 }
 

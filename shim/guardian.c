@@ -19,6 +19,7 @@
 
 #include "hooks/kernel.h"
 #include "hooks/log.h"
+#include "hooks/successor.h"
 #include "hooks/text.h"
 
 #define STACK_SIZE (64l * 1024)
@@ -167,23 +168,6 @@ void grace_guardian_is_out_of_reach(void)
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
-/* Its state in /proc tells a zombie, which kill(pid, 0) does not; without /proc that has to do. */
-static bool is_alive(int pid)
-{
-    char path[64], stat[256];
-    struct grace_text text;
-    grace_text_start(&text, path, sizeof path);
-    grace_text_format(&text, "/proc/%d/stat", pid);
-    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return grace_kernel(SYS_kill, pid, 0) != -ESRCH;
-    long length = grace_kernel(SYS_read, fd, stat, sizeof stat - 1);
-    grace_kernel(SYS_close, fd);
-    stat[length < 0 ? 0 : length] = '\0';
-    const char *end = strrchr(stat, ')');
-    return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
-}
-
 bool grace_guardian_serves(void)
 {
     if (keeper != GUARDIAN)
@@ -194,7 +178,7 @@ bool grace_guardian_serves(void)
         uint32_t seen = atomic_load(&ledger->answered);
         int pid = atomic_load(&ledger->guardian);
         if (pid != 0) {
-            if (pid > 0 && is_alive(pid))
+            if (pid > 0 && grace_process_runs(pid))
                 return true;
             break;
         }
@@ -237,7 +221,8 @@ enum grace_guardian_answer grace_guardian_ask(size_t hook, uint32_t limit_ms)
         if (grace_kernel_now_ms() >= limit)
             return GRACE_ANSWER_LEFT;
         grace_ledger_wait(&ledger->answered, seen, LOOK_EVERY_MS);
-        if (atomic_load(&ledger->answered) != seen || is_alive(atomic_load(&ledger->guardian)))
+        if (atomic_load(&ledger->answered) != seen ||
+            grace_process_runs(atomic_load(&ledger->guardian)))
             continue;
         /* Gone with the hook not begun: ours again. Begun: half of it may be done. */
         return grace_ledger_give_back(ledger, hook) ? GRACE_ANSWER_GIVEN_BACK : GRACE_ANSWER_DIED;

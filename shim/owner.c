@@ -4,8 +4,10 @@
 
 struct grace_shim grace_shim;
 
+/* The ledger's word, which all processes share, not our own memory's: a child that was forked
+ * before the hand-over finds out by it. */
 bool grace_is_owner(void)
 {
-    int32_t owner = atomic_load_explicit(&grace_shim.owner, memory_order_acquire);
-    return owner != 0 && owner == grace_getpid();
+    return atomic_load_explicit(&grace_shim.process, memory_order_acquire) != 0 &&
+           atomic_load_explicit(&grace_shim.ledger->owner, memory_order_acquire) == grace_getpid();
 }

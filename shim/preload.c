@@ -210,8 +210,9 @@ static void become_owner(char **environment)
         return;
     }
     grace_safepoint_setup();
+    grace_children_setup();
     grace_resume_setup();
-    atomic_store_explicit(&grace_shim.owner, (int32_t)getpid(), memory_order_release);
+    atomic_store_explicit(&grace_shim.process, (int32_t)getpid(), memory_order_release);
     grace_dispositions_adopt();
 }
 

@@ -2,6 +2,7 @@
  * libgrace.so from within: the state that its parts share, and what each part offers the others.
  *
  *   preload.c      the constructor: becomes the owner, or stays out of the way
+ *   children.c     forked children, and handing ownership over to one
  *   owed.c         the ledger of what is owed, and whether a guardian is wanted
  *   guardian.c     starting the guardian, and asking it to run external hooks
  *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
@@ -34,7 +35,7 @@
 
 /* Set once by the constructor, before the target's main(); constant from then on. */
 struct grace_shim {
-    _Atomic int32_t owner; /* pid; 0: libgrace does nothing in this process */
+    _Atomic int32_t process; /* this one's pid; 0: libgrace does nothing here */
     struct grace_plan *plan;
     struct grace_loaded_hook *hooks; /* in the order of plan->hooks */
     struct grace_ledger *ledger;
@@ -70,6 +71,20 @@ static inline void grace_errno_restore(const int *saved)
  * exec left, and start a guardian where one is wanted. False: out of memory. Constructor only.
  */
 bool grace_owed_prepare(int left_by);
+
+/* ---- children.c ---------------------------------------------------------------------------- */
+
+/* Have forked children write themselves into the ledger. Constructor only. */
+void grace_children_setup(void);
+
+/* A forked child is about to exec or to end: no successor any more. True when it was one; then,
+ * after an exec that failed, it returns. Async-signal-safe. */
+bool grace_child_leaves(void);
+void grace_child_returns(void);
+
+/* The owner ends with status 0 and no stop under way: if a child takes over, true, and this process
+ * is the owner no longer. Async-signal-safe. */
+bool grace_owner_hands_over(void);
 
 /* ---- environment.c ------------------------------------------------------------------------- */
 

@@ -240,10 +240,15 @@ void grace_stop_let_exit_pass(void)
 void grace_stop_by_call(enum grace_cause cause, int status)
 {
     GRACE_KEEP_ERRNO;
-    if (!grace_is_owner())
+    if (!grace_is_owner()) {
+        grace_child_leaves();
         return;
+    }
     if (grace_worker_is_current())
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
+    if (status == 0 && atomic_load(&stop.state) == NONE && stop.facts.cause != GRACE_CAUSE_SIGNAL &&
+        grace_owner_hands_over())
+        return;
     uint32_t none = NONE;
     pid_t self = grace_gettid();
     if (!atomic_compare_exchange_strong(&stop.state, &none, LED)) {

@@ -43,19 +43,34 @@ static bool owner_executes(void)
                                      alloca(GRACE_PRELOAD_MAX))                                    \
          : (envp))
 
+/* An exec that returns has failed: a child that struck itself out is a child again. */
+static int failed(bool was_child)
+{
+    GRACE_KEEP_ERRNO;
+    if (was_child)
+        grace_child_returns();
+    return -1;
+}
+
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-    return GRACE_REAL(executing, "execve")(path, argv, ENVIRONMENT(envp));
+    bool child = grace_child_leaves();
+    GRACE_REAL(executing, "execve")(path, argv, ENVIRONMENT(envp));
+    return failed(child);
 }
 
 EXPORT int execveat(int folder, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    return GRACE_REAL(executing_at, "execveat")(folder, path, argv, ENVIRONMENT(envp), flags);
+    bool child = grace_child_leaves();
+    GRACE_REAL(executing_at, "execveat")(folder, path, argv, ENVIRONMENT(envp), flags);
+    return failed(child);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    return GRACE_REAL(executing_file, "fexecve")(fd, argv, ENVIRONMENT(envp));
+    bool child = grace_child_leaves();
+    GRACE_REAL(executing_file, "fexecve")(fd, argv, ENVIRONMENT(envp));
+    return failed(child);
 }
 
 EXPORT int execv(const char *path, char *const argv[])
@@ -65,7 +80,9 @@ EXPORT int execv(const char *path, char *const argv[])
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    return GRACE_REAL(executing, "execvpe")(file, argv, ENVIRONMENT(envp));
+    bool child = grace_child_leaves();
+    GRACE_REAL(executing, "execvpe")(file, argv, ENVIRONMENT(envp));
+    return failed(child);
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
