@@ -113,10 +113,10 @@ $(BUILD)/tests/%.o: tests/%.c Makefile | $(BUILD)/deps.built
 	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/suite.o $(BUILD)/libgrace.a | $(BUILD)/deps.check
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
 
 $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harness_obj) | $(BUILD)/deps.check
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
 
 # Targets for the tests: small programs that know nothing of libgrace.
 namesake_flags := -rdynamic -fno-builtin
