@@ -106,13 +106,17 @@ shim_logic := $(wildcard shim/logic/*.c)
 $(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/tests/unit/%: tests/unit/%.c tests/suite.c $(BUILD)/libgrace.a
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CHECK_LIBS) -lpthread
+harness_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/system/harness*.c))
 
-$(BUILD)/tests/system/%: tests/system/%.c tests/suite.c $(wildcard tests/system/harness*.[ch]) $(BUILD)/deps.check
+$(BUILD)/tests/%.o: tests/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(CHECK_LIBS) -lpthread
+	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/suite.o $(BUILD)/libgrace.a | $(BUILD)/deps.check
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
+
+$(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harness_obj) | $(BUILD)/deps.check
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
 
 # Targets for the tests: small programs that know nothing of libgrace.
 namesake_flags := -rdynamic -fno-builtin
@@ -163,6 +167,107 @@ $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,$(SANITIZERS) -fno-sanitize-recover=all \
 	    -o $@ $(filter %.c %.o,$^)
+
+# ---- benchmarks ----------------------------------------------------------------------------------
+
+# Figures beside their floors and budgets, all measured in this run. Never fails: it measures, it does
+# not test. FORMAT=--json for machines.
+bench_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/bench/*.c))
+bench_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/programs/*.c))
+bench_programs := $(patsubst %/hook_stamp,%/hook_stamp.so,$(bench_programs)) $(BUILD)/tests/bench/programs/empty.so
+
+$(BUILD)/tests/bench/bench: $(bench_obj)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+
+$(BUILD)/tests/bench/programs/%: tests/bench/programs/%.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -MMD -MP -o $@ $< -lpthread
+
+$(BUILD)/tests/bench/programs/%.so: tests/bench/programs/%.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -MMD -MP -fPIC -shared -o $@ $<
+
+# What a preload costs that does nothing.
+$(BUILD)/tests/bench/programs/empty.so: | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	echo 'extern int empty; int empty;' | $(CC) -O2 -fPIC -shared -x c -o $@ -
+
+bench: $(products) $(BUILD)/tests/bench/bench $(bench_programs)
+	@$(BUILD)/tests/bench/bench $(FORMAT) $(BUILD)
+
+# ---- lint ----------------------------------------------------------------------------------------
+
+# Each file is looked at again only after it, a header or the settings changed.
+lint_src  := $(filter-out tests/programs/hooks/%,$(wildcard config/*.c hooks/*.c shim/*.c shim/*/*.c ops/*.c tests/*.c \
+             tests/unit/*.c tests/system/*.c tests/bench/*.c))
+lint_hdr  := $(wildcard config/*.h hooks/*.h shim/*.h shim/*/*.h ops/*.h tests/*.h tests/*/*.h)
+formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
+             tests/programs/*/*.cc tests/fuzz/*.c)
+manuals   := $(wildcard config/*.[1-8] hooks/*.[1-8] shim/*.[1-8] ops/*.[1-8])
+scripts   := .ci/run $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* examples/*/* 2>/dev/null)
+
+lint: $(BUILD)/lint/format $(lint_src:%=$(BUILD)/lint/%.tidy) $(BUILD)/lint/cppcheck \
+      $(BUILD)/lint/scripts $(BUILD)/lint/manuals
+
+$(BUILD)/deps.lint:
+	./tests/deps build lint
+	@mkdir -p $(BUILD) && touch $@
+
+$(BUILD)/lint/format: $(formatted) .clang-format | $(BUILD)/deps.lint
+	clang-format --dry-run -Werror $(formatted)
+	@mkdir -p $(@D) && touch $@
+
+$(BUILD)/lint/%.tidy: % $(lint_hdr) .clang-tidy | $(BUILD)/deps.lint
+	clang-tidy --quiet $< -- $(CPPFLAGS) -DGRACE_SOURCE='""' -std=gnu11 2>$(BUILD)/tidy.$(notdir $<).err || \
+	    { cat $(BUILD)/tidy.$(notdir $<).err; exit 1; }
+	@rm -f $(BUILD)/tidy.$(notdir $<).err; mkdir -p $(@D) && touch $@
+
+$(BUILD)/lint/cppcheck: $(lint_src) $(lint_hdr) .cppcheck | $(BUILD)/deps.lint
+	cppcheck --quiet --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
+	    --suppressions-list=.cppcheck --std=c11 $(CPPFLAGS) -D__x86_64__ config hooks shim ops
+	@mkdir -p $(@D) && touch $@
+
+$(BUILD)/lint/scripts: $(scripts) | $(BUILD)/deps.lint
+	shellcheck $(scripts)
+	@mkdir -p $(@D) && touch $@
+
+$(BUILD)/lint/manuals: $(manuals) | $(BUILD)/deps.lint
+	mandoc -T lint -W warning $(manuals)
+	@mkdir -p $(@D) && touch $@
+
+# ---- installation --------------------------------------------------------------------------------
+
+INSTALL   ?= install
+PLUGINDIR  = $(LIBDIR)/grace/hooks
+MANDIR     = $(PREFIX)/share/man
+DOCDIR     = $(PREFIX)/share/doc/libgrace
+documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
+
+# Where a file goes: section N into manN.
+manual_to  = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
+installed  = $(LIBDIR)/libgrace.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
+             $(PREFIX)/include/grace_hook.h $(documents:%=$(DOCDIR)/$(notdir %)) \
+             $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+
+# Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
+# system LD_PRELOAD=libgrace.so is found by name (ldconfig).
+STRIP ?= -s
+install: $(products)
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PLUGINDIR) \
+	    $(DESTDIR)$(DOCDIR) $(sort $(foreach page,$(manuals),$(call manual_to,$(page))))
+	$(INSTALL) -m 755 $(STRIP) $(BUILD)/grace $(DESTDIR)$(PREFIX)/bin
+	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
+	$(INSTALL) -m 644 hooks/grace_hook.h $(DESTDIR)$(PREFIX)/include
+	$(INSTALL) -m 644 $(documents) $(DESTDIR)$(DOCDIR)
+	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(call manual_to,$(page)) &&) true
+	@[ -n '$(DESTDIR)' ] || ldconfig || echo 'run ldconfig as root, or use the whole path in LD_PRELOAD'
+
+uninstall:
+	rm -f $(installed:%=$(DESTDIR)%)
+	for folder in $(PLUGINDIR) $(LIBDIR)/grace $(DOCDIR); do \
+	    [ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
+	@[ -n '$(DESTDIR)' ] || ldconfig || true
 
 clean:
 	rm -rf $(BUILD)

@@ -119,7 +119,7 @@ GRACE_PLAIN int grace_kernel_each_descriptor(void (*visit)(int, void *), void *a
     while ((length = grace_kernel(SYS_getdents64, list, buffer, sizeof buffer)) > 0) {
         for (long at = 0; at < length;) {
             struct directory_entry *entry = (struct directory_entry *)(void *)(buffer + at);
-            at += entry->length;
+            at += entry->length; /* NOLINT(*-core.uninitialized.*): the kernel fills the buffer */
             int number = descriptor_number(entry->name);
             if (number >= 0 && number != list)
                 visit(number, argument);

@@ -37,8 +37,9 @@ static int read_plan(struct grace_keeper *keeper, const char *config, struct gra
     keeper->plan = grace_plan_read(config, &problems);
     int result = keeper->plan == NULL ? refuse(&problems, error) : 0;
     grace_problems_free(&problems);
-    if (result == 0 && (keeper->plan->hook_count != keeper->ledger->hook_count ||
-                        grace_plan_fingerprint(keeper->plan) != keeper->ledger->fingerprint))
+    if (keeper->plan != NULL &&
+        (keeper->plan->hook_count != keeper->ledger->hook_count ||
+         grace_plan_fingerprint(keeper->plan) != keeper->ledger->fingerprint))
         return grace_error_set(
             error,
             "%s has other hooks now than when %s (pid %d) started; put them back, "

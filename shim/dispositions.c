@@ -52,13 +52,16 @@ typedef void thunk(int, siginfo_t *, void *);
 #define THUNKS8(n)                                                                                 \
     THUNK(n##0) THUNK(n##1) THUNK(n##2) THUNK(n##3) THUNK(n##4) THUNK(n##5) THUNK(n##6) THUNK(n##7)
 /* Octal: 00 to 77. */
+/* clang-format off */
 THUNKS8(0)
 THUNKS8(1)
 THUNKS8(2)
 THUNKS8(3)
 THUNKS8(4)
 THUNKS8(5)
-THUNKS8(6) THUNKS8(7)
+THUNKS8(6)
+THUNKS8(7)
+/* clang-format on */
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \

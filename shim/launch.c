@@ -70,7 +70,7 @@ static bool attempt(struct grace_launch *launch, const ucontext_t *context)
 {
     if (grace_now_ms() < launch->limit_ms && context != NULL && !grace_safepoint_at(context))
         return false;
-    grace_call_on_stack(start, launch, launch->stack + sizeof launch->stack);
+    grace_call_on_stack(start, launch, launch->stack_end);
     return true;
 }
 

@@ -69,6 +69,8 @@ static inline long grace_rt_sigaction(int signo, const struct grace_kernel_sigac
 /* how: SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK; libc's own two signals included, unlike sigprocmask. */
 static inline void grace_sigprocmask(int how, uint64_t set, uint64_t *old)
 {
+    if (old != NULL)
+        *old = 0;
     grace_kernel(SYS_rt_sigprocmask, how, &set, old, sizeof set);
 }
 

@@ -123,7 +123,7 @@ struct grace_wait_start grace_wait_start(void)
 struct timespec grace_wait_left(const struct grace_wait_start *start,
                                 const struct timespec *timeout)
 {
-    struct timespec now;
+    struct timespec now = {0, 0};
     if (start->at.tv_nsec < 0)
         return *timeout;
     grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);

@@ -151,7 +151,10 @@ static void signal_stuck(void)
     grace_end(false);
 }
 
-static struct grace_launch stop_launch = {.conductor = signal_conductor, .stuck = signal_stuck};
+GRACE_LAUNCH_STACK(stop_stack);
+static struct grace_launch stop_launch = {.conductor = signal_conductor,
+                                          .stuck = signal_stuck,
+                                          .stack_end = stop_stack + sizeof stop_stack};
 
 static void another_signal(int signo, const siginfo_t *info)
 {
@@ -296,8 +299,10 @@ static void announce_stuck(void)
     announce(false);
 }
 
+GRACE_LAUNCH_STACK(announce_stack);
 static struct grace_launch announce_launch = {.conductor = announce_conductor,
-                                              .stuck = announce_stuck};
+                                              .stuck = announce_stuck,
+                                              .stack_end = announce_stack + sizeof announce_stack};
 
 /* The first chain signal is the cause of whatever ending follows. */
 static void note_signal(int signo, const siginfo_t *info)

@@ -1,4 +1,5 @@
-/* What every test program shares: its main function, and a way to say that a test cannot run here. */
+/* What every test program shares: its main function, and a way to say that a test cannot run here.
+ */
 #ifndef GRACE_TESTS_SUITE_H
 #define GRACE_TESTS_SUITE_H
 
@@ -8,8 +9,8 @@
 Suite *suite(void);
 
 /*
- * End the running test as skipped, with the reason. Only for what the machine lacks and the test cannot
- * install; a skip shows in the closing line of `make check`.
+ * End the running test as skipped, with the reason. Only for what the machine lacks and the test
+ * cannot install; a skip shows in the closing line of `make check`.
  */
 void skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 
+/* A type cannot be in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define GRACE_REAL(type, name)                                                                     \
     __extension__({                                                                                \
         static _Atomic(type *) found_;                                                             \
@@ -19,5 +20,6 @@
         }                                                                                          \
         real_;                                                                                     \
     })
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -131,7 +131,7 @@ TCase *story_case(Suite *suite, const char *name)
 {
     TCase *group = tcase_create(name);
     tcase_add_checked_fixture(group, story_open, end_story);
-    tcase_set_timeout(group, 5 * STORY_LIMIT_MS / 1000);
+    tcase_set_timeout(group, 5.0 * STORY_LIMIT_MS / 1000);
     suite_add_tcase(suite, group);
     return group;
 }

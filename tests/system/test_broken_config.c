@@ -9,15 +9,15 @@
 #include <sys/stat.h>
 
 static const char *const broken[] = {
-    "hooks = (",                                             /* syntax */
-    "deadlin = \"30s\";\n",                                  /* unknown key */
-    "deadline = 30;\n",                                      /* wrong type */
-    "deadline = \"30\";\n",                                  /* no unit */
-    "signals = [\"TERMINATE\"];\n",                          /* no such signal */
-    "hooks = ({ name = \"x\"; });\n",                        /* does nothing */
-    "hooks = ({ command = [\"/bin/true\"]; });\n",           /* no name */
-    "hooks = ({ name = \"x\"; command = [\"/bin/true\"]; }," /* one name twice */
-    " { name = \"x\"; command = [\"/bin/true\"]; });\n",
+    "hooks = (",                                              /* syntax */
+    "deadlin = \"30s\";\n",                                   /* unknown key */
+    "deadline = 30;\n",                                       /* wrong type */
+    "deadline = \"30\";\n",                                   /* no unit */
+    "signals = [\"TERMINATE\"];\n",                           /* no such signal */
+    "hooks = ({ name = \"x\"; });\n",                         /* does nothing */
+    "hooks = ({ command = [\"/bin/true\"]; });\n",            /* no name */
+    ("hooks = ({ name = \"x\"; command = [\"/bin/true\"]; }," /* one name twice */
+     " { name = \"x\"; command = [\"/bin/true\"]; });\n"),
     "@include \"no-such-file\"\n",
     "\xff\xfe\x00\x01",
 };

@@ -49,7 +49,7 @@ START_TEST(bare_all_keys_are_gone)
     struct process *redis = start_redis(BARE, port);
     add_keys(port);
     expect_status(stop_with(redis, SIGTERM), EXITED(0));
-    redis = start_redis(BARE, port);
+    start_redis(BARE, port);
     expect(keys_of(port) == 0);
 }
 END_TEST
@@ -63,7 +63,7 @@ START_TEST(a_hook_saves_them_while_it_still_serves)
     struct process *redis = start_redis(GRACED, port);
     add_keys(port);
     expect_status(stop_with(redis, SIGTERM), EXITED(0));
-    redis = start_redis(BARE, port);
+    start_redis(BARE, port);
     expect(keys_of(port) == KEYS, "%d keys", keys_of(port));
     char *last = ask(port, text("GET key:%d\r\n", KEYS), 18);
     expect_text(last, text("$11\r\nvalue %d\r\n", KEYS));

@@ -100,7 +100,7 @@ START_TEST(a_damaged_config_gives_a_plan_or_a_problem)
         for (size_t changes = 1 + below(8); changes > 0 && length > 1; changes--)
             length = damage(text, length, room);
         /* An exact copy: a sanitizer then sees a read behind its end. */
-        char *exact = malloc(length);
+        char *exact = malloc(length); /* NOLINT(*UnixAPI): of no bytes, too */
         memcpy(exact, text, length);
 
         struct grace_problems problems = GRACE_PROBLEMS_EMPTY;

@@ -214,7 +214,7 @@ END_TEST
 
 #define STRING(name, text)                                                                         \
     {                                                                                              \
-        name, GRACE_OPTION_STRING, {.string = text}, 7                                             \
+        name, GRACE_OPTION_STRING, {.string = (text)}, 7                                           \
     }
 
 static const char *const words[] = {"a", "b", NULL};
