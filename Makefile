@@ -102,7 +102,7 @@ test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/
 CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
-shim_logic := $(wildcard shim/logic/*.c)
+shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c))
 $(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
@@ -146,13 +146,15 @@ check: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) tests
 	./tests/run $(BUILD) $(unit_bin) $(system_bin)
 
-# The unit tests under ASan and UBSan, then a fuzzer on the config parser for a bounded number of
+# The unit tests under ASan and UBSan, those with threads under TSan, then a fuzzer on the config parser for a bounded number of
 # runs. What it finds new stays in the build folder, and is where the next time begins.
 SANITIZERS := address,undefined
 FUZZ_RUNS  ?= 20000
 sanitize: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
 	    SANITIZE='-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all' sanitized-unit-tests
+	$(MAKE) BUILD=$(BUILD)/tsan OPTIMIZE='-O1 -g' SANITIZE='-fsanitize=thread' \
+	    sanitized-thread-tests
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/fuzz/config
 	@mkdir -p $(BUILD)/fuzz/config.corpus
 	$(BUILD)/fuzz/config -runs=$(FUZZ_RUNS) -seed=1 -timeout=20 -verbosity=0 -print_final_stats=1 \
@@ -162,6 +164,9 @@ sanitize: $(BUILD)/deps.check
 # Tests of plugins load them, and run the grace command.
 sanitized-unit-tests: $(unit_bin) $(test_plugins) $(plugins) $(BUILD)/grace
 	./tests/run $(BUILD) $(unit_bin)
+
+sanitized-thread-tests: $(BUILD)/tests/unit/test_worker $(BUILD)/tests/unit/test_log
+	./tests/run $(BUILD) $^
 
 $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o $(wildcard config/*.h)
 	@mkdir -p $(@D)
@@ -246,7 +251,7 @@ documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
 # Where a file goes: section N into manN.
 manual_to  = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
 installed  = $(LIBDIR)/libgrace.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
-             $(PREFIX)/include/grace_hook.h $(documents:%=$(DOCDIR)/$(notdir %)) \
+             $(PREFIX)/include/grace_hook.h $(addprefix $(DOCDIR)/,$(notdir $(documents))) \
              $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 
 # Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
@@ -272,7 +277,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check demo bench lint sanitize sanitized-unit-tests install uninstall clean
+.PHONY: all deps tests check demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hooks/log.h"
@@ -65,7 +66,9 @@ static bool learn_places(void)
         grace_text_start(&text, grace_command, sizeof grace_command);
         grace_text_add(&text, origin);
         grace_text_add(&text, places[i]);
-        if (access(grace_command, X_OK) == 0) {
+        struct stat status; /* an installed library has a folder of this name beside it */
+        if (stat(grace_command, &status) == 0 && S_ISREG(status.st_mode) &&
+            access(grace_command, X_OK) == 0) {
             grace_shim.command = grace_command;
             break;
         }
