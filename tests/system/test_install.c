@@ -27,7 +27,8 @@ START_TEST(an_installed_copy_finds_its_parts)
                "hooks = ({ name = \"flush\"; plugin = \"flush\"; },"
                " { name = \"outside\"; plugin = \"%s\"; });",
                plugin("unit_external"));
-    const char *library = text("LD_PRELOAD=%s", here("root/usr/lib/multiarch/libgrace.so"));
+    const char *library =
+        text("LD_PRELOAD=%s", here("root/usr/lib/" GRACE_MULTIARCH "/libgrace.so"));
     struct process *target =
         start(BARE, "/usr/bin/env", library, text("GRACE_CONFIG=%s", here("config")), "/bin/true");
     expect_status(wait_end(target), EXITED(0));
