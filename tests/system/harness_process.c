@@ -81,8 +81,10 @@ _Noreturn static void become_program(const struct start_data *data)
 {
     const struct launch *how = data->how;
     reset_signals(how->ignored);
-    const struct rlimit no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
+    struct rlimit core;
+    getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = 0; /* a program that wants to may dump one */
+    setrlimit(RLIMIT_CORE, &core);
     if (data->terminal != NULL) {
         join_terminal(data->terminal);
     } else {
