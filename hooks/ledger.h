@@ -116,9 +116,19 @@ void grace_ledger_detach(struct grace_ledger *ledger);
 
 /* The name of a ledger's file ends so; anything else in a state_dir is not looked at. */
 #define GRACE_LEDGER_SUFFIX ".owed"
+bool grace_ledger_has_name(const char *name);
 
 /* Whether a state_dir holds any ledger. */
 bool grace_ledger_any_in(const char *state_dir);
+
+/*
+ * The ledger in state_dir that the calling process made itself, before an exec: mapped, its name in
+ * `path`, *fd its file, close-on-exec. One that it made for another config or plan goes: it has
+ * become a program with hooks of its own. NULL when there is none to go on with.
+ */
+struct grace_ledger *grace_ledger_take_back(const char *state_dir, const char *config,
+                                            uint64_t fingerprint, char *path, size_t path_size,
+                                            int *fd);
 
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);

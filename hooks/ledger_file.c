@@ -3,11 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -69,11 +70,20 @@ static int make_memory(void)
     return fd;
 }
 
+/* While it is made it has another name, which nobody looks for: a power loss leaves a whole ledger
+ * or none. */
+#define UNFINISHED ".new"
+
+/* A name that no other ledger has or had: pids and start times come again after each boot, and one
+ * process may make several, when it executes another program. */
 static int make_file(const char *state_dir, const struct grace_ledger_record *record, char *path,
                      size_t path_size)
 {
-    int length = snprintf(path, path_size, "%s/%s.%d.%llu" GRACE_LEDGER_SUFFIX, state_dir,
-                          record->program, record->pid, (unsigned long long)record->start_time);
+    uint32_t unique = 0;
+    if (getrandom(&unique, sizeof unique, GRND_NONBLOCK) < 0)
+        unique = (uint32_t)record->start_time; /* at boot, before there is randomness */
+    int length = snprintf(path, path_size, "%s/%.128s.%d.%08x" GRACE_LEDGER_SUFFIX UNFINISHED,
+                          state_dir, record->program, record->pid, unique);
     if (length < 0 || (size_t)length >= path_size) {
         errno = ENAMETOOLONG;
         return -1;
@@ -81,11 +91,19 @@ static int make_file(const char *state_dir, const struct grace_ledger_record *re
     return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-/* On disk: the file's content, its size, and its name in the folder. */
-static int sync_file(int fd, const char *state_dir)
+/* Put it on disk: the file's content, then under its own name in the folder. */
+static int publish(int fd, char *path, const char *state_dir)
 {
+    char unfinished[PATH_MAX];
+    size_t length = strlen(path) - strlen(UNFINISHED);
+    if (length + sizeof UNFINISHED > sizeof unfinished || fsync(fd) != 0)
+        return -1;
+    memcpy(unfinished, path, length + sizeof UNFINISHED);
     int folder = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = folder < 0 || fsync(fd) != 0 || fsync(folder) != 0 ? -1 : 0;
+    path[length] = '\0';
+    int result = folder < 0 || rename(unfinished, path) != 0 || fsync(folder) != 0 ? -1 : 0;
+    if (result != 0)
+        unlink(unfinished);
     if (folder >= 0)
         close(folder);
     return result;
@@ -117,7 +135,7 @@ static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerpri
 {
     off_t size = (off_t)(GRACE_LEDGER_RECORD + size_for(hook_count));
     /* Space is taken now: a full disk must not become SIGBUS in the target later. */
-    if (durable ? posix_fallocate(fd, 0, size) != 0 : ftruncate(fd, size) != 0)
+    if (durable ? (errno = posix_fallocate(fd, 0, size)) != 0 : ftruncate(fd, size) != 0)
         return NULL;
     if (pwrite(fd, record, sizeof *record, 0) != (ssize_t)sizeof *record)
         return NULL;
@@ -150,7 +168,7 @@ struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint
         return NULL;
     struct grace_ledger *ledger = set_up(*fd, hook_count, fingerprint, &record, durable);
     if (ledger != NULL && (!durable || (msync(ledger, size_for(hook_count), MS_SYNC) == 0 &&
-                                        sync_file(*fd, state_dir) == 0)))
+                                        publish(*fd, path, state_dir) == 0)))
         return ledger;
     int error = errno;
     if (durable)
@@ -195,14 +213,20 @@ int grace_ledger_read_record(int fd, struct grace_ledger_record *record)
     return 0;
 }
 
+/* ---- those in a folder --------------------------------------------------------------------- */
+
+bool grace_ledger_has_name(const char *name)
+{
+    const char *end = strrchr(name, '.');
+    return end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0;
+}
+
 bool grace_ledger_any_in(const char *state_dir)
 {
     DIR *folder = opendir(state_dir);
     bool any = false;
-    for (struct dirent *entry; folder != NULL && !any && (entry = readdir(folder)) != NULL;) {
-        const char *end = strrchr(entry->d_name, '.');
-        any = end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0;
-    }
+    for (struct dirent *entry; folder != NULL && !any && (entry = readdir(folder)) != NULL;)
+        any = grace_ledger_has_name(entry->d_name);
     if (folder != NULL)
         closedir(folder);
     return any;
@@ -240,4 +264,54 @@ bool grace_ledger_is_mapped_by(int fd, int pid)
     }
     fclose(maps);
     return found;
+}
+
+/* Whether this process made the ledger, before it executed the program that it is now. */
+static bool is_own(int fd, struct grace_ledger_record *record)
+{
+    struct stat about;
+    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() &&
+           grace_ledger_read_record(fd, record) == 0 && record->pid == (int32_t)getpid() &&
+           grace_ledger_owner_lives(record);
+}
+
+static struct grace_ledger *take_back(const char *path, const char *config, uint64_t fingerprint,
+                                      int *fd)
+{
+    struct grace_ledger_record record;
+    struct grace_ledger *ledger = NULL;
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (*fd < 0)
+        return NULL;
+    if (is_own(*fd, &record)) {
+        ledger = grace_ledger_attach(*fd);
+        if (ledger != NULL && ledger->fingerprint == fingerprint &&
+            strcmp(record.config, config) == 0) {
+            atomic_store(&ledger->guardian, 0); /* whoever it was has not lived to see the exec */
+            return ledger;
+        }
+        unlink(path);
+    }
+    if (ledger != NULL)
+        grace_ledger_detach(ledger);
+    close(*fd);
+    return NULL;
+}
+
+struct grace_ledger *grace_ledger_take_back(const char *state_dir, const char *config,
+                                            uint64_t fingerprint, char *path, size_t path_size,
+                                            int *fd)
+{
+    DIR *folder = opendir(state_dir);
+    struct grace_ledger *ledger = NULL;
+    for (struct dirent *entry; folder != NULL && ledger == NULL;) {
+        if ((entry = readdir(folder)) == NULL)
+            break;
+        int length = snprintf(path, path_size, "%s/%s", state_dir, entry->d_name);
+        if (grace_ledger_has_name(entry->d_name) && length > 0 && (size_t)length < path_size)
+            ledger = take_back(path, config, fingerprint, fd);
+    }
+    if (folder != NULL)
+        closedir(folder);
+    return ledger;
 }

@@ -53,23 +53,26 @@ static bool make_ledger_in_memory(uint64_t fingerprint, int *fd)
     return grace_shim.ledger != NULL;
 }
 
-static bool make_ledger(uint64_t fingerprint, int *fd)
+/* On disk, if the config says so: the one that this process had before an exec, or a new one. */
+static bool make_ledger_on_disk(uint64_t fingerprint, int *fd)
 {
     const struct grace_plan *plan = grace_shim.plan;
-    if (plan->state_dir != NULL) {
+    if (plan->state_dir == NULL || !has_external_hook()) /* no other can run without the target */
+        return false;
+    grace_shim.ledger = grace_ledger_take_back(plan->state_dir, plan->file, fingerprint,
+                                               ledger_path, sizeof ledger_path, fd);
+    if (grace_shim.ledger == NULL)
         grace_shim.ledger =
             grace_ledger_create(plan->hook_count, fingerprint, grace_shim.program, plan->file,
                                 plan->state_dir, ledger_path, sizeof ledger_path, fd);
-        if (grace_shim.ledger != NULL) {
-            grace_shim.ledger_path = ledger_path;
-            return true;
-        }
+    if (grace_shim.ledger == NULL) {
         grace_log(GRACE_LOG_WARNING, "ledger",
                   "cannot write to state_dir %s: %s. What is owed does not survive a power loss.",
                   plan->state_dir, strerrordesc_np(errno));
-        return make_ledger_in_memory(fingerprint, fd);
+        return false;
     }
-    return make_ledger_in_memory(fingerprint, fd);
+    grace_shim.ledger_path = ledger_path;
+    return true;
 }
 
 /* What earlier owners of the same program and config still owe is done before this one begins. */
@@ -98,9 +101,14 @@ bool grace_owed_prepare(int left_by)
     if (found == GRACE_GUARDIAN_FOUND)
         return true;
     int fd = -1;
-    if (found == GRACE_GUARDIAN_GONE)
+    bool on_disk = false;
+    /* A guardian out of reach has the ledger of this process: a second one on disk would have each
+     * hook owed twice. */
+    if (found == GRACE_GUARDIAN_GONE) {
         recover();
-    if (!make_ledger(fingerprint, &fd))
+        on_disk = make_ledger_on_disk(fingerprint, &fd);
+    }
+    if (!on_disk && !make_ledger_in_memory(fingerprint, &fd))
         return false;
     if (found == GRACE_GUARDIAN_OUT_OF_REACH)
         grace_guardian_is_out_of_reach();
