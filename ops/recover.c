@@ -43,10 +43,36 @@ static void complain(struct recover *recover, const char *path, const char *why)
     recover->failed++;
 }
 
+/* Half of their work may be done: that is for a person to find out. Returns how many. */
+static unsigned tell_of_begun(const struct grace_keeper *keeper)
+{
+    unsigned begun = 0;
+    for (size_t i = 0; i < keeper->plan->hook_count; i++) {
+        if (keeper->hooks[i].kind == GRACE_HOOK_INSIDE ||
+            grace_ledger_state(keeper->ledger, i) != GRACE_HOOK_TAKEN)
+            continue;
+        begun++;
+        grace_log(GRACE_LOG_WARNING, "recover",
+                  "hook \"%s\" had begun when all was killed, and is not run again",
+                  keeper->plan->hooks[i].name);
+    }
+    return begun;
+}
+
+static void forget(struct recover *recover, const char *path)
+{
+    if (unlink(path) != 0)
+        complain(recover, path, strerror(errno));
+}
+
 static void settle(struct recover *recover, const char *path,
                    const struct grace_ledger_record *record, struct grace_ledger *ledger)
 {
     struct grace_keeper keeper;
+    if (atomic_load(&ledger->stage) == GRACE_STAGE_DISMISSED) {
+        forget(recover, path);
+        return;
+    }
     struct grace_error error = {.size = sizeof error};
     if (grace_keeper_open(&keeper, record->config, record->program, ledger, record->pid, &error) !=
         0) {
@@ -59,14 +85,18 @@ static void settle(struct recover *recover, const char *path,
     if (keeper.cause == GRACE_CAUSE_NONE)
         keeper.cause = GRACE_CAUSE_KILLED; /* it had no time to say anything */
     keeper.deadline_ms = grace_kernel_now_ms() + keeper.plan->deadline_ms;
+    unsigned begun = tell_of_begun(&keeper);
     grace_keeper_run_all(&keeper);
-    if (unlink(path) != 0)
-        complain(recover, path, strerror(errno));
+    forget(recover, path);
     recover->recovered++;
     recover->failed += keeper.failed + keeper.skipped;
-    if (!recover->quiet)
-        printf("%s (pid %d): %u done, %u failed, %u not run\n", record->program, record->pid,
-               keeper.done, keeper.failed, keeper.skipped);
+    if (recover->quiet)
+        return;
+    printf("%s (pid %d): %u done, %u failed, %u not run", record->program, record->pid, keeper.done,
+           keeper.failed, keeper.skipped);
+    if (begun > 0)
+        printf(", %u begun before and not run again", begun);
+    putchar('\n');
 }
 
 /* A file that somebody else could write to says what he likes: it is none of ours. */
@@ -82,29 +112,43 @@ static const char *distrust(int fd)
     return NULL;
 }
 
-static void look_at(struct recover *recover, const char *path, const char *config)
+/* Whether the ledger is for us now. The guardian holds the lock as long as it lives, and so does
+ * another grace recover; when that one is through, the file has no name any more. */
+static bool take(int fd)
+{
+    struct stat about;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &about) == 0 && about.st_nlink > 0;
+}
+
+static void look_into(struct recover *recover, const char *path, const char *config, int fd)
 {
     struct grace_ledger_record record;
-    struct grace_ledger *ledger = NULL;
+    struct grace_ledger *ledger;
+    if (grace_ledger_read_record(fd, &record) != 0 || (ledger = grace_ledger_attach(fd)) == NULL) {
+        complain(recover, path, "not a ledger, or not a whole one; remove it if you know why");
+        return;
+    }
+    /* The lock last: a guardian that has just been started must find it free. */
+    if (strcmp(record.config, config) == 0 && !grace_ledger_owner_lives(&record) && take(fd))
+        settle(recover, path, &record, ledger);
+    grace_ledger_detach(ledger);
+}
+
+static void look_at(struct recover *recover, const char *path, const char *config)
+{
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
-        if (errno != ENOENT) /* another grace recover was faster */
+        if (errno == ELOOP)
+            complain(recover, path, "a symbolic link; left alone");
+        else if (errno != ENOENT) /* another grace recover was faster */
             complain(recover, path, strerror(errno));
         return;
     }
     const char *why = distrust(fd);
     if (why != NULL)
         complain(recover, path, why);
-    /* The guardian holds this lock as long as it lives, and so does another grace recover. */
-    else if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        if (grace_ledger_read_record(fd, &record) != 0 ||
-            (ledger = grace_ledger_attach(fd)) == NULL)
-            complain(recover, path, "not a ledger, or not a whole one; remove it if you know why");
-        else if (strcmp(record.config, config) == 0 && !grace_ledger_owner_lives(&record))
-            settle(recover, path, &record, ledger);
-    }
-    if (ledger != NULL)
-        grace_ledger_detach(ledger);
+    else
+        look_into(recover, path, config, fd);
     close(fd);
 }
 
@@ -112,8 +156,7 @@ static void look_at(struct recover *recover, const char *path, const char *confi
 
 static int is_ledger(const struct dirent *entry)
 {
-    const char *end = strrchr(entry->d_name, '.');
-    return end != NULL && strcmp(end, GRACE_LEDGER_SUFFIX) == 0;
+    return grace_ledger_has_name(entry->d_name);
 }
 
 static void recover_folder(struct recover *recover, const char *folder, const char *config)
