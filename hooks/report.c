@@ -92,11 +92,16 @@ void grace_report_begin(const struct grace_report_begin *begin)
             add_command(&line, begin->sender_pid);
             grace_log_say(&line, ", uid %d", begin->sender_uid);
         }
+    } else if (begin->sender_uid >= 0) {
+        grace_log_say(&line, " from outside its pid namespace, uid %d", begin->sender_uid);
     } else if (begin->cause == GRACE_CAUSE_SIGNAL && !begin->ended) {
         grace_log_say(&line, " from the kernel or a terminal");
     }
-    grace_log_say(&line, begin->hooks == 1 ? "; %zu hook to run" : "; %zu hooks to run",
-                  begin->hooks);
+    if (begin->hooks == 0)
+        grace_log_say(&line, "; no hooks");
+    else
+        grace_log_say(&line, begin->hooks == 1 ? "; %zu hook to run" : "; %zu hooks to run",
+                      begin->hooks);
     grace_log_number(&line, "hooks", (int64_t)begin->hooks);
     grace_log_end(&line);
 }

@@ -323,6 +323,8 @@ void grace_conductor_log_begin(void)
 
 void grace_conductor_log_end(void)
 {
+    if (tally.done + tally.failed + tally.skipped + tally.left == 0)
+        return; /* the first line said all there is */
     struct grace_report_end end = {
         .duration_us = (grace_now_ms() - grace_stop_facts()->began_ms) * 1000,
         .done = tally.done,
