@@ -141,9 +141,9 @@ static char *const *copy_environment(char *const *environment)
 static bool load_hooks(char *const *environment)
 {
     size_t count = grace_shim.plan->hook_count;
-    if (count == 0)
+    if (grace_shim.plan->file == NULL) /* no config: no hook, and nobody who needs an environment */
         return true;
-    grace_shim.hooks = calloc(count, sizeof *grace_shim.hooks);
+    grace_shim.hooks = calloc(count + 1, sizeof *grace_shim.hooks);
     grace_shim.environment = copy_environment(environment);
     if (grace_shim.hooks == NULL || grace_shim.environment == NULL)
         return false;
