@@ -150,6 +150,18 @@ static bool is_enforced(const struct guardian *guardian, uint32_t stage)
             (stage == GRACE_STAGE_CHAINED || stage == GRACE_STAGE_CALLED));
 }
 
+/* Run what the conductor asked for. It tells of it itself, unless it is gone by then. */
+static void serve_hook(struct guardian *guardian, size_t index)
+{
+    struct pollfd owner = {.fd = OWNER_FD, .events = POLLIN};
+    struct grace_keeper_run run;
+    take_stderr(guardian);
+    if (grace_keeper_run(&guardian->keeper, index, &run) && poll(&owner, 1, 0) == 1)
+        grace_keeper_report(&guardian->keeper, index, &run);
+    give_stderr_back();
+    grace_ledger_ring(&guardian->keeper.ledger->answered);
+}
+
 static void serve(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
@@ -164,12 +176,8 @@ static void serve(struct guardian *guardian)
         (guardian->began_ms != 0 ? guardian->began_ms : now) + keeper->plan->deadline_ms;
     for (size_t i = 0; i < keeper->plan->hook_count; i++) {
         size_t index = keeper->plan->order[i];
-        if (grace_ledger_state(keeper->ledger, index) != GRACE_HOOK_ASKED)
-            continue;
-        take_stderr(guardian);
-        grace_keeper_run(keeper, index);
-        give_stderr_back();
-        grace_ledger_ring(&keeper->ledger->answered);
+        if (grace_ledger_state(keeper->ledger, index) == GRACE_HOOK_ASKED)
+            serve_hook(guardian, index);
     }
 }
 

@@ -9,7 +9,6 @@
 
 #include "config/fingerprint.h"
 #include "grace.h"
-#include "hooks/attempts.h"
 #include "hooks/command.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
@@ -172,10 +171,7 @@ static bool never_cut(void *unused)
     return false;
 }
 
-/* Take and run it; the result is in the ledger, and in `result` with what the ledger does not hold.
- */
-static bool take_and_run(struct grace_keeper *keeper, size_t index, struct grace_attempt *result,
-                         uint32_t *attempts)
+bool grace_keeper_run(struct grace_keeper *keeper, size_t index, struct grace_keeper_run *run)
 {
     const struct grace_loaded_hook *hook = &keeper->hooks[index];
     const struct grace_attempt_means means = {run_once, time_for, never_cut, keeper};
@@ -183,16 +179,23 @@ static bool take_and_run(struct grace_keeper *keeper, size_t index, struct grace
         !grace_ledger_claim(keeper->ledger, index))
         return false;
     keeper->ran[index] = true;
-    *attempts = grace_attempts_run(hook, &means, result);
-    grace_ledger_finish(keeper->ledger, index, result->outcome, result->detail, *attempts);
+    uint64_t began = grace_kernel_now_us();
+    run->attempts = grace_attempts_run(hook, &means, &run->result);
+    run->duration_us = grace_kernel_now_us() - began;
+    grace_ledger_finish(keeper->ledger, index, run->result.outcome, run->result.detail,
+                        run->attempts);
     return true;
 }
 
-bool grace_keeper_run(struct grace_keeper *keeper, size_t hook)
+void grace_keeper_report(struct grace_keeper *keeper, size_t index,
+                         const struct grace_keeper_run *run)
 {
-    struct grace_attempt result;
-    uint32_t attempts;
-    return take_and_run(keeper, hook, &result, &attempts);
+    grace_report_hook(keeper->hooks[index].plan, run->result.outcome, run->result.detail,
+                      run->duration_us, run->attempts, run->result.error.text);
+    if (run->result.outcome == GRACE_OUTCOME_DONE)
+        keeper->done++;
+    else
+        keeper->failed++;
 }
 
 /* ---- all of them --------------------------------------------------------------------------- */
@@ -203,6 +206,17 @@ static bool is_due(const struct grace_keeper *keeper, size_t index)
     return hook->kind != GRACE_HOOK_INSIDE && !keeper->ran[index] &&
            (hook->plan->causes & GRACE_CAUSE_BIT(keeper->cause)) &&
            grace_ledger_owes(keeper->ledger, index);
+}
+
+/* Whether a hook with on_failure = "abort" failed so far, whoever ran it. */
+static bool was_aborted(const struct grace_keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->plan->hook_count; i++)
+        if (keeper->plan->hooks[i].abort_on_failure &&
+            grace_ledger_state(keeper->ledger, i) == GRACE_HOOK_DONE &&
+            atomic_load(&keeper->ledger->hooks[i].outcome) != GRACE_OUTCOME_DONE)
+            return true;
+    return false;
 }
 
 static void finish_hook(struct grace_keeper *keeper, size_t index)
@@ -217,19 +231,12 @@ static void finish_hook(struct grace_keeper *keeper, size_t index)
         keeper->skipped++;
         return;
     }
-    struct grace_attempt result;
-    uint32_t attempts;
-    uint64_t began = grace_kernel_now_us();
-    if (!take_and_run(keeper, index, &result, &attempts))
+    struct grace_keeper_run run;
+    if (!grace_keeper_run(keeper, index, &run))
         return;
-    grace_report_hook(hook->plan, result.outcome, result.detail, grace_kernel_now_us() - began,
-                      attempts, result.error.text);
-    if (result.outcome == GRACE_OUTCOME_DONE) {
-        keeper->done++;
-        return;
-    }
-    keeper->failed++;
-    keeper->aborted = keeper->aborted || hook->plan->abort_on_failure;
+    grace_keeper_report(keeper, index, &run);
+    if (run.result.outcome != GRACE_OUTCOME_DONE && hook->plan->abort_on_failure)
+        keeper->aborted = true;
 }
 
 void grace_keeper_run_all(struct grace_keeper *keeper)
@@ -247,6 +254,7 @@ void grace_keeper_run_all(struct grace_keeper *keeper)
                                        .hooks = due,
                                        .ended = true};
     grace_report_begin(&begin);
+    keeper->aborted = was_aborted(keeper);
     for (size_t i = 0; i < keeper->plan->hook_count; i++)
         if (is_due(keeper, keeper->plan->order[i]))
             finish_hook(keeper, keeper->plan->order[i]);

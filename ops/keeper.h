@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "config/plan.h"
+#include "hooks/attempts.h"
 #include "hooks/hook.h"
 #include "hooks/ledger.h"
 
@@ -25,7 +26,7 @@ struct grace_keeper {
     int signo, status, sender_pid, sender_uid;
     bool core_dumped;
     uint64_t deadline_ms; /* CLOCK_MONOTONIC; no hook runs beyond it */
-    bool aborted;
+    bool aborted;         /* a hook with on_failure = "abort" failed */
     unsigned done, failed, skipped;
 };
 
@@ -35,8 +36,19 @@ struct grace_keeper {
 int grace_keeper_open(struct grace_keeper *keeper, const char *config, const char *program,
                       struct grace_ledger *ledger, int pid, struct grace_error *error);
 
+/* How one hook went. */
+struct grace_keeper_run {
+    struct grace_attempt result;
+    uint32_t attempts;
+    uint64_t duration_us;
+};
+
 /* Run one hook if the ledger says that it is owed. True when it was run now. */
-bool grace_keeper_run(struct grace_keeper *keeper, size_t hook);
+bool grace_keeper_run(struct grace_keeper *keeper, size_t hook, struct grace_keeper_run *run);
+
+/* Log how it went, and count it. Not where the conductor does so. */
+void grace_keeper_report(struct grace_keeper *keeper, size_t hook,
+                         const struct grace_keeper_run *run);
 
 /* Take the cause from the ledger, as far as it makes sense. */
 void grace_keeper_read_cause(struct grace_keeper *keeper);
