@@ -9,8 +9,7 @@ static int make(const char *target)
 {
     environment("MAKEFLAGS", NULL); /* those of `make check` */
     return run(BARE, "make", "-s", "-C", source(""), text("BUILD=%s", getenv("GRACE_BUILD")),
-               text("DESTDIR=%s", here("root")), "PREFIX=/usr", "LIBDIR=/usr/lib/multiarch",
-               target);
+               text("DESTDIR=%s", here("root")), "PREFIX=/usr", target);
 }
 
 static int count_files(void)
