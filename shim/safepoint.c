@@ -243,7 +243,8 @@ struct frame {
 static bool read_memory(uintptr_t address, void *buffer, size_t size)
 {
     struct iovec local = {buffer, size}, remote = {(void *)address, size};
-    return syscall(SYS_process_vm_readv, grace_getpid(), &local, 1L, &remote, 1L, 0L) == (long)size;
+    /* By this thread's number: the main thread may be gone, and its memory with it. */
+    return syscall(SYS_process_vm_readv, grace_gettid(), &local, 1L, &remote, 1L, 0L) == (long)size;
 }
 
 static bool is_restorer(uintptr_t address)
