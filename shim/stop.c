@@ -178,7 +178,29 @@ static void another_signal(int signo, const siginfo_t *info)
     }
 }
 
-void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
+/*
+ * Whether the interrupted thread has just sent the signal to itself. It does not expect to go on
+ * behind that: without libgrace it would be dead. (What Go has there is an exit with status 2.)
+ */
+static bool sent_to_itself(const siginfo_t *info, const ucontext_t *context)
+{
+    bool by_call = info->si_code == SI_TKILL || info->si_code == SI_USER;
+    uintptr_t ip = grace_context_ip(context);
+    return by_call && info->si_pid == grace_getpid() && grace_context_result(context) == 0 &&
+           ip % 4096 >= GRACE_SYSCALL_LENGTH && grace_is_syscall_at(ip - GRACE_SYSCALL_LENGTH);
+}
+
+/* Its thread stays here until the conductor ends the process; other signals still reach it. */
+static void hold_sender(int signo, const siginfo_t *info, const ucontext_t *context)
+{
+    bool conductor_runs = stop.by_signal && atomic_load(&stop_launch.pending) == 0;
+    if (!conductor_runs || !sent_to_itself(info, context))
+        return;
+    grace_sigprocmask(SIG_UNBLOCK, GRACE_SIGNAL_BIT(signo), NULL);
+    wait_for_ever();
+}
+
+static void begin_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
 {
     uint32_t none = NONE;
     if (!atomic_compare_exchange_strong(&stop.state, &none, LED)) {
@@ -193,6 +215,12 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
     atomic_store(&stop.first_signal_ms, stop.facts.began_ms);
     grace_guardian_tell(GRACE_STAGE_LED);
     grace_launch(&stop_launch, signo, context);
+}
+
+void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
+{
+    begin_by_signal(signo, info, context);
+    hold_sender(signo, info, context);
 }
 
 /* ---- by a call ----------------------------------------------------------------------------- */
