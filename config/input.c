@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#pragma weak strerrordesc_np /* other libcs than GNU's must be able to load libgrace.so */
-
 /* strerror() may load a translation; this never does. */
 static const char *error_text(int error)
 {

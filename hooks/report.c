@@ -7,8 +7,6 @@
 #include "config/signals.h"
 #include "log.h"
 
-#pragma weak strerrordesc_np /* other libcs than GNU's must be able to load libgrace.so */
-
 /* Durations for people: "12ms", "3.4s". */
 static void add_duration(struct grace_log_line *line, uint64_t microseconds)
 {

@@ -19,8 +19,8 @@
  */
 #include "shim.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "hooks/kernel.h"
@@ -28,10 +28,6 @@
 #include "raw.h"
 
 #define DESCRIPTORS 32
-
-/* What pthread_atfork is, which every program has a copy of instead of libc. */
-typedef int registering(void (*)(void), void (*)(void), void (*)(void), void *);
-extern void *__dso_handle;
 
 static struct {
     struct {
@@ -184,7 +180,7 @@ static bool start_watching(uint64_t set)
         return true;
     uint32_t no = 0;
     if (atomic_compare_exchange_strong(&descriptors.fork_known, &no, 1))
-        ((registering *)dlsym(RTLD_NEXT, "__register_atfork"))(NULL, NULL, in_child, &__dso_handle);
+        pthread_atfork(NULL, NULL, in_child);
     if (grace_thread_start(watch, (void *)(uintptr_t)missing) == 0)
         return true;
     atomic_fetch_and(&descriptors.watched, ~missing);
