@@ -61,15 +61,16 @@ THUNKS8(4)
 THUNKS8(5)
 THUNKS8(6)
 THUNKS8(7)
-/* clang-format on */
 
 #define ADDRESS(n) thunk_##n
 #define ADDRESSES8(n)                                                                              \
     ADDRESS(n##0), ADDRESS(n##1), ADDRESS(n##2), ADDRESS(n##3), ADDRESS(n##4), ADDRESS(n##5),      \
         ADDRESS(n##6), ADDRESS(n##7)
-    static thunk *const thunks[SLOTS] = {ADDRESSES8(0), ADDRESSES8(1), ADDRESSES8(2),
-                                         ADDRESSES8(3), ADDRESSES8(4), ADDRESSES8(5),
-                                         ADDRESSES8(6), ADDRESSES8(7)};
+static thunk *const thunks[SLOTS] = {
+    ADDRESSES8(0), ADDRESSES8(1), ADDRESSES8(2), ADDRESSES8(3),
+    ADDRESSES8(4), ADDRESSES8(5), ADDRESSES8(6), ADDRESSES8(7),
+};
+/* clang-format on */
 
 /* The slot that holds `word`, taking a free one if need be; -1: all are taken. */
 static int slot_for(uint64_t word)

@@ -202,9 +202,9 @@ struct grace_launch {
     int timer; /* the kernel's id */
     uint64_t limit_ms;
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
-    char *stack_end;          /* of a stack of its own, declared by GRACE_LAUNCH_STACK */
+    char *stack_end;          /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
 };
-#define GRACE_LAUNCH_STACK(name) static _Alignas(64) char name[64 * 1024]
+#define GRACE_LAUNCH_STACK (64 * 1024)
 void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context);
 
 /* Whether this siginfo is the launch's timer's. If so, looks again and returns true. `context` is

@@ -151,7 +151,7 @@ static void signal_stuck(void)
     grace_end(false);
 }
 
-GRACE_LAUNCH_STACK(stop_stack);
+static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK];
 static struct grace_launch stop_launch = {.conductor = signal_conductor,
                                           .stuck = signal_stuck,
                                           .stack_end = stop_stack + sizeof stop_stack};
@@ -327,7 +327,7 @@ static void announce_stuck(void)
     announce(false);
 }
 
-GRACE_LAUNCH_STACK(announce_stack);
+static _Alignas(64) char announce_stack[GRACE_LAUNCH_STACK];
 static struct grace_launch announce_launch = {.conductor = announce_conductor,
                                               .stuck = announce_stuck,
                                               .stack_end = announce_stack + sizeof announce_stack};
