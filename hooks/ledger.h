@@ -109,6 +109,9 @@ struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint
                                          const char *state_dir, char *path, size_t path_size,
                                          int *fd);
 
+/* The same in memory that only the calling process and its forks share, for want of a guardian. */
+struct grace_ledger *grace_ledger_create_anonymous(size_t hook_count, uint64_t fingerprint);
+
 /* Map the ledger in a file that somebody else made. NULL with errno set: EINVAL when it is none, or
  * its size is not that of its hooks. */
 struct grace_ledger *grace_ledger_attach(int fd);

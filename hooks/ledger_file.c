@@ -130,6 +130,17 @@ static struct grace_ledger *map(int fd, size_t hook_count)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Fill in new memory, which is zero: every hook GRACE_HOOK_OWED. */
+static void begin(struct grace_ledger *ledger, size_t hook_count, uint64_t fingerprint)
+{
+    ledger->magic = GRACE_LEDGER_MAGIC;
+    ledger->hook_count = (uint32_t)hook_count;
+    ledger->fingerprint = fingerprint;
+    atomic_store_explicit(&ledger->status, -1, memory_order_relaxed);
+    atomic_store_explicit(&ledger->sender_uid, -1, memory_order_relaxed);
+    atomic_store_explicit(&ledger->owner, (int32_t)getpid(), memory_order_release);
+}
+
 static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerprint,
                                    const struct grace_ledger_record *record, bool durable)
 {
@@ -145,14 +156,19 @@ static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerpri
     struct grace_ledger *ledger = map(fd, hook_count);
     if (ledger == NULL)
         return NULL;
-    ledger->magic = GRACE_LEDGER_MAGIC;
-    ledger->hook_count = (uint32_t)hook_count;
-    ledger->fingerprint = fingerprint;
     ledger->durable = durable;
-    atomic_store_explicit(&ledger->status, -1, memory_order_relaxed);
-    atomic_store_explicit(&ledger->sender_uid, -1, memory_order_relaxed);
-    atomic_store_explicit(&ledger->owner, record->pid, memory_order_release);
-    return ledger; /* the rest is zero: GRACE_HOOK_OWED */
+    begin(ledger, hook_count, fingerprint);
+    return ledger;
+}
+
+struct grace_ledger *grace_ledger_create_anonymous(size_t hook_count, uint64_t fingerprint)
+{
+    struct grace_ledger *ledger =
+        mmap(NULL, size_for(hook_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (ledger == MAP_FAILED)
+        return NULL;
+    begin(ledger, hook_count, fingerprint);
+    return ledger;
 }
 
 struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint,

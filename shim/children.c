@@ -60,7 +60,7 @@ bool grace_owner_hands_over(void)
 {
     struct grace_executable own;
     int32_t self = grace_getpid();
-    if (!grace_shim.plan->daemonize || grace_shim.plan->pidfile != NULL ||
+    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0 || grace_shim.plan->pidfile != NULL ||
         !grace_executable_of(self, &own))
         return false;
     grace_successor_await(grace_shim.ledger);

@@ -45,8 +45,12 @@ static bool wants_guardian(void)
     return false;
 }
 
-static bool make_ledger_in_memory(uint64_t fingerprint, int *fd)
+static bool make_ledger_in_memory(uint64_t fingerprint, bool for_guardian, int *fd)
 {
+    if (!for_guardian) {
+        grace_shim.ledger = grace_ledger_create_anonymous(grace_shim.plan->hook_count, fingerprint);
+        return grace_shim.ledger != NULL;
+    }
     grace_shim.ledger =
         grace_ledger_create(grace_shim.plan->hook_count, fingerprint, grace_shim.program,
                             grace_shim.plan->file, NULL, NULL, 0, fd);
@@ -108,13 +112,15 @@ bool grace_owed_prepare(int left_by)
         recover();
         on_disk = make_ledger_on_disk(fingerprint, &fd);
     }
-    if (!on_disk && !make_ledger_in_memory(fingerprint, &fd))
+    bool guarded = found != GRACE_GUARDIAN_OUT_OF_REACH && wants_guardian();
+    if (!on_disk && !make_ledger_in_memory(fingerprint, guarded, &fd))
         return false;
     if (found == GRACE_GUARDIAN_OUT_OF_REACH)
         grace_guardian_is_out_of_reach();
-    else if (wants_guardian() && !grace_guardian_start(grace_shim.command, fd))
+    else if (guarded && !grace_guardian_start(grace_shim.command, fd))
         grace_log(GRACE_LOG_WARNING, "guardian",
                   "the guardian cannot be started: hooks do not run after kill -9 or a crash");
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return true;
 }

@@ -50,12 +50,20 @@ static void learn_program(void)
     grace_shim.program = program_name;
 }
 
-static bool learn_places(void)
+static bool learn_library(void)
 {
     Dl_info own;
-    if (dladdr((void *)(uintptr_t)&learn_places, &own) == 0 ||
-        realpath(own.dli_fname, library_path) == NULL)
+    if (dladdr((void *)(uintptr_t)&learn_library, &own) == 0)
         return false;
+    grace_shim.library = own.dli_fname;
+    return true;
+}
+
+/* Where plugins and the grace command are. Only hooks need them: a start without is faster. */
+static void learn_places(void)
+{
+    if (realpath(grace_shim.library, library_path) == NULL)
+        return;
     grace_shim.library = library_path;
     memcpy(origin, library_path, sizeof origin);
     *strrchr(origin, '/') = '\0';
@@ -70,10 +78,9 @@ static bool learn_places(void)
         if (stat(grace_command, &status) == 0 && S_ISREG(status.st_mode) &&
             access(grace_command, X_OK) == 0) {
             grace_shim.command = grace_command;
-            break;
+            return;
         }
     }
-    return true;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------ */
@@ -141,6 +148,8 @@ static char *const *copy_environment(char *const *environment)
 static bool load_hooks(char *const *environment)
 {
     size_t count = grace_shim.plan->hook_count;
+    if (grace_shim.plan->file != NULL)
+        learn_places();
     if (grace_shim.plan->file == NULL) /* no config: no hook, and nobody who needs an environment */
         return true;
     grace_shim.hooks = calloc(count + 1, sizeof *grace_shim.hooks);
@@ -190,10 +199,10 @@ static bool may_own(void)
     const char *const *name = grace_shim.plan->programs;
     const char *path = (const char *)getauxval(AT_EXECFN);
     char executable[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
-    executable[length < 0 ? 0 : length] = '\0';
     if (name == NULL)
         return true;
+    ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
+    executable[length < 0 ? 0 : length] = '\0';
     for (; *name != NULL; name++) {
         if (strchr(*name, '/') == NULL &&
             (strcmp(*name, grace_shim.program) == 0 || strcmp(*name, base_name(executable)) == 0))
@@ -207,7 +216,7 @@ static bool may_own(void)
 static void become_owner(char **environment)
 {
     int guardian = grace_environment_take_guardian(environment);
-    grace_environment_hide(environment, library_path);
+    grace_environment_hide(environment, grace_shim.library);
     if (!load_hooks(environment) || !grace_owed_prepare(guardian)) {
         grace_log(GRACE_LOG_ERROR, "start", "out of memory. The program runs without libgrace.");
         return;
@@ -229,13 +238,13 @@ __attribute__((constructor)) static void construct(int argc, char **argv, char *
 {
     (void)argc;
     GRACE_KEEP_ERRNO;
-    if (!is_in_front() || is_disabled(environment) || !learn_places())
+    if (!is_in_front() || is_disabled(environment) || !learn_library())
         return;
     grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
     (void)argv;
     learn_program();
     if (!read_plan(environment)) {
-        grace_environment_hide(environment, library_path);
+        grace_environment_hide(environment, grace_shim.library);
         return;
     }
     grace_log_setup(&grace_shim.plan->log, grace_shim.program);
