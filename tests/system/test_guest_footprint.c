@@ -11,10 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void with_hooks(void)
+/* No config, hooks without the guardian, hooks with it. */
+#define CONFIGS 3
+
+static void with_config(int which)
 {
-    config("guardian = \"off\";\nhooks = (%s, %s, %s);", hook_command("A", "phase = \"announce\";"),
-           hook_plugin("B", ""), hook_command("C", "phase = \"cleanup\";"));
+    if (which == 0)
+        return;
+    config("guardian = \"%s\";\nhooks = (%s, %s, %s);", which == 1 ? "off" : "on",
+           hook_command("A", "phase = \"announce\";"), hook_plugin("B", ""),
+           hook_command("C", "phase = \"cleanup\";"));
 }
 
 /* ---- system calls -------------------------------------------------------------------------- */
@@ -59,8 +65,8 @@ static char *traced(enum way way, const char *trace)
 
 START_TEST(no_system_call_more)
 {
-    if (_i == 1) {
-        with_hooks();
+    if (_i > 0) {
+        with_config(_i);
         environment("GRACE_CONFIG", here("grace.conf"));
     }
     const char *bare = traced(BARE, "bare.trace");
@@ -76,8 +82,7 @@ START_TEST(proc_errno_floating_point_and_environment_are_the_same)
     environment("ONE", "1");
     struct process *bare = start(BARE, program("footprint"), "children");
     expect_status(wait_end(bare), EXITED(7));
-    if (_i == 1)
-        with_hooks();
+    with_config(_i);
     struct process *graced = start(GRACED, program("footprint"), "children");
     expect_status(wait_end(graced), EXITED(7));
     expect_text(contents(graced->out), contents(bare->out));
@@ -170,8 +175,8 @@ Suite *suite(void)
 {
     Suite *all = suite_create("guest footprint");
     TCase *group = story_case(all, "footprint");
-    tcase_add_loop_test(group, no_system_call_more, 0, 2);
-    tcase_add_loop_test(group, proc_errno_floating_point_and_environment_are_the_same, 0, 2);
+    tcase_add_loop_test(group, no_system_call_more, 0, CONFIGS);
+    tcase_add_loop_test(group, proc_errno_floating_point_and_environment_are_the_same, 0, CONFIGS);
     tcase_add_loop_test(group, other_preloads_stay, 0, 5);
     tcase_add_test(group, exports_are_the_declared_calls);
     tcase_add_test(group, exports_are_libcs_with_their_twins);
