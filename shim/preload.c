@@ -62,7 +62,7 @@ static bool learn_library(void)
 /* Where plugins and the grace command are. Only hooks need them: a start without is faster. */
 static void learn_places(void)
 {
-    if (realpath(grace_shim.library, library_path) == NULL)
+    if (grace_shim.library == library_path || realpath(grace_shim.library, library_path) == NULL)
         return;
     grace_shim.library = library_path;
     memcpy(origin, library_path, sizeof origin);
@@ -193,12 +193,27 @@ static bool is_in_front(void)
 
 /* ---- the constructor ----------------------------------------------------------------------- */
 
+/* The grace command sees to what others owe and owes nothing itself, though it may have their
+ * environment: a unit's Environment= is for its ExecStopPost= too. */
+static bool is_grace_itself(void)
+{
+    struct stat own, command;
+    if (strcmp(grace_shim.program, "grace") != 0)
+        return false;
+    learn_places();
+    return grace_shim.command != NULL && stat("/proc/self/exe", &own) == 0 &&
+           stat(grace_shim.command, &command) == 0 && own.st_ino == command.st_ino &&
+           own.st_dev == command.st_dev;
+}
+
 /* `programs` names who may become the owner: by base name or path, as it was executed. */
 static bool may_own(void)
 {
     const char *const *name = grace_shim.plan->programs;
     const char *path = (const char *)getauxval(AT_EXECFN);
     char executable[PATH_MAX];
+    if (is_grace_itself())
+        return false;
     if (name == NULL)
         return true;
     ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
