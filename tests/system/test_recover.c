@@ -76,6 +76,21 @@ START_TEST(without_an_argument_the_config_of_the_environment_is_looked_at)
 }
 END_TEST
 
+/* As in a systemd unit: Environment= is for ExecStopPost= too. Neither grace nor a hook is a
+ * program that owes these hooks. */
+START_TEST(grace_recover_under_libgrace_runs_them_once)
+{
+    CONFIGURE("guardian = \"%s\";\n%s", _i == 0 ? "auto" : "off", hooks_in_phases());
+    struct owner owner = start_and_kill_both(_i == 0);
+    struct process *grace = start(GRACED, product("grace"), "recover", getenv("GRACE_CONFIG"));
+    expect_status(wait_end(grace), EXITED(0));
+    expect_order("A B C");
+    expect_text(contents(grace->out),
+                text("sleep (pid %d): 3 done, 0 failed, 0 not run\n", owner.process->pid));
+    expect_nothing_left();
+}
+END_TEST
+
 START_TEST(a_live_owner_is_left_alone)
 {
     CONFIGURE("guardian = \"off\";\n%s", hooks_in_phases());
@@ -338,6 +353,7 @@ Suite *suite(void)
     tcase_add_test(whose, the_next_start_runs_what_is_owed_before_main);
     tcase_add_test(whose, a_start_under_another_config_leaves_it_alone);
     tcase_add_test(whose, without_an_argument_the_config_of_the_environment_is_looked_at);
+    tcase_add_loop_test(whose, grace_recover_under_libgrace_runs_them_once, 0, 2);
     tcase_add_test(whose, a_live_owner_is_left_alone);
     tcase_add_test(whose, a_live_guardian_is_left_alone);
     tcase_add_loop_test(whose, another_process_with_the_same_pid_is_told_apart, 0, 2);
