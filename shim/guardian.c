@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,15 @@ static GRACE_PLAIN void place_descriptors(void)
     grace_kernel_close_range(5, ~0u);
 }
 
+/* Said from the new process, in our memory: nobody has to wait for a guardian that never comes. */
+static GRACE_PLAIN void give_up(void)
+{
+    _Atomic uint32_t *answered = &grace_shim.ledger->answered;
+    atomic_store(&grace_shim.ledger->guardian, -1);
+    atomic_fetch_add(answered, 1);
+    grace_kernel(SYS_futex, answered, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
 static GRACE_PLAIN void become_guardian(void *unused)
 {
     (void)unused;
@@ -64,14 +74,16 @@ static GRACE_PLAIN void become_guardian(void *unused)
     place_descriptors();
     grace_kernel(SYS_execve, launch.path, (const void *)launch.argv,
                  (const void *)launch.environment);
+    give_up();
     grace_kernel_exit(127);
 }
 
 static GRACE_PLAIN void start_second(void *unused)
 {
     (void)unused;
-    grace_kernel_clone(CLONE_VM, (char *)launch.second_stack + STACK_SIZE, NULL, NULL,
-                       become_guardian, NULL);
+    if (grace_kernel_clone(CLONE_VM, (char *)launch.second_stack + STACK_SIZE, NULL, NULL,
+                           become_guardian, NULL) < 0)
+        give_up();
     grace_kernel_exit(0);
 }
 
@@ -91,7 +103,7 @@ static bool start_processes(void)
         while (grace_kernel(SYS_wait4, first, NULL, __WCLONE, NULL) == -EINTR)
             continue;
     grace_kernel_set_mask(mask);
-    return first > 0;
+    return first > 0 && atomic_load(&grace_shim.ledger->guardian) != -1;
 }
 
 /* The guardian's own environment: what other preloads do to the target is not for it, nor for
