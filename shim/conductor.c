@@ -140,6 +140,14 @@ static bool is_cut(void *unused)
     return grace_stop_is_cut();
 }
 
+/* Work for within the target: its own memory, or a hook of which only here is known why it fails.
+ */
+static bool is_ours(size_t index)
+{
+    enum grace_hook_kind kind = grace_shim.hooks[index].kind;
+    return kind == GRACE_HOOK_INSIDE || kind == GRACE_HOOK_BROKEN;
+}
+
 /* ---- who runs it --------------------------------------------------------------------------- */
 
 static void account(const struct grace_loaded_hook *hook, const struct grace_attempt *result,
@@ -208,8 +216,6 @@ static void run_beside(const struct grace_loaded_hook *hook, size_t index)
         return; /* somebody else's, or written off */
     result.outcome = (enum grace_outcome)atomic_load(&entry->outcome);
     result.detail = atomic_load(&entry->detail);
-    if (hook->kind == GRACE_HOOK_BROKEN)
-        result.error = hook->error;
     account(hook, &result, began, atomic_load(&entry->attempts));
 }
 
@@ -249,7 +255,7 @@ static void conduct_one(size_t index, bool in_process)
         return;
     }
     const char *why_not = obstacle(inside, in_process);
-    if (inside || !grace_guardian_serves()) {
+    if (is_ours(index) || !grace_guardian_serves()) {
         if (why_not != NULL)
             skip(hook, index, why_not);
         else
@@ -270,7 +276,7 @@ static void conduct_one(size_t index, bool in_process)
 static bool runs_later(size_t index)
 {
     return grace_shim.plan->hooks[index].phase == GRACE_PHASE_CLEANUP && !tally.aborted &&
-           grace_shim.hooks[index].kind != GRACE_HOOK_INSIDE && grace_guardian_serves();
+           !is_ours(index) && grace_guardian_serves();
 }
 
 void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process)
