@@ -59,6 +59,21 @@ void grace_successor_remove(struct grace_ledger *ledger, int pid)
     }
 }
 
+int grace_pidfile_read(const char *path)
+{
+    char text[32];
+    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    long length = fd < 0 ? 0 : grace_kernel(SYS_read, fd, text, sizeof text);
+    if (fd >= 0)
+        grace_kernel(SYS_close, fd);
+    long pid = 0, i = 0;
+    while (i < length && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n'))
+        i++;
+    for (; i < length && text[i] >= '0' && text[i] <= '9' && pid < INT32_MAX / 10; i++)
+        pid = pid * 10 + (text[i] - '0');
+    return (int)pid;
+}
+
 static void proc_path(char *path, size_t size, int pid, const char *file)
 {
     struct grace_text text;

@@ -21,6 +21,9 @@ void grace_successor_await(struct grace_ledger *ledger);
 void grace_successor_add(struct grace_ledger *ledger, int pid);
 void grace_successor_remove(struct grace_ledger *ledger, int pid);
 
+/* The pid that a pid file holds; 0: there is none, or no number in it. */
+int grace_pidfile_read(const char *path);
+
 /* Which file a process executes; false when it is gone or may not be looked at. */
 struct grace_executable {
     uint64_t device, inode;

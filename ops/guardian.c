@@ -222,35 +222,27 @@ static void watch(struct guardian *guardian)
 
 /* ---- following ----------------------------------------------------------------------------- */
 
-/* The pid in a pid file; 0: none. */
-static int read_pidfile(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    int pid = 0;
-    if (file != NULL && fscanf(file, "%d", &pid) != 1)
-        pid = 0;
-    if (file != NULL)
-        fclose(file);
-    return pid;
-}
-
 /* Who takes over from an owner that left with status 0 and no stop; 0: nobody, this was the end. */
 static int find_successor(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
-    int pid = keeper->plan->pidfile != NULL ? read_pidfile(keeper->plan->pidfile) : 0;
-    guardian->may_kill = pid <= 0;
-    if (pid <= 0)
-        pid = atomic_load(&keeper->ledger->owner); /* it named one itself */
+    int named = keeper->plan->pidfile != NULL ? grace_pidfile_read(keeper->plan->pidfile) : 0;
+    if (named == keeper->pid || !grace_process_runs(named))
+        named = 0;
     grace_successor_await(keeper->ledger);
+    int pid = atomic_load(&keeper->ledger->owner); /* it may have named one itself */
     if (pid == keeper->pid)
         pid = grace_successor_find(keeper->ledger, keeper->pid, NULL);
-    if (pid <= 0 || pid == keeper->pid || !grace_process_runs(pid))
-        return 0;
-    /* The ledger's word is not enough: it must be a process that has this ledger in its memory. */
-    bool is_child = grace_ledger_is_mapped_by(LEDGER_FD, pid);
-    guardian->may_kill = is_child;
-    return is_child || keeper->plan->pidfile != NULL ? pid : 0;
+    /* The ledger's word is not enough: it must be a process that has this ledger in its memory. A
+     * pid file's is, but whoever writes it must not have us kill: that is for children only. */
+    guardian->may_kill = true;
+    if (named > 0 && grace_ledger_is_mapped_by(LEDGER_FD, named))
+        return named;
+    if (pid > 0 && pid != keeper->pid && grace_process_runs(pid) &&
+        grace_ledger_is_mapped_by(LEDGER_FD, pid))
+        return pid;
+    guardian->may_kill = false;
+    return named;
 }
 
 /* True when somebody took over: the watch goes on with him. */
@@ -269,8 +261,8 @@ static bool follow(struct guardian *guardian)
     close(pidfd);
     take_stderr(guardian);
     if (atomic_load(&keeper->ledger->owner) != pid)
-        grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: forked, no exec, alive",
-                  keeper->pid, pid);
+        grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", keeper->pid, pid,
+                  guardian->may_kill ? "forked, no exec, alive" : "named by the pid file");
     give_stderr_back();
     grace_successor_remove(keeper->ledger, pid);
     grace_ledger_rename_owner(LEDGER_FD, pid);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "guardian.h"
 #include "hooks/log.h"
 #include "hooks/successor.h"
 #include "raw.h"
@@ -56,13 +57,24 @@ void grace_child_returns(void)
     grace_successor_add(grace_shim.ledger, grace_getpid());
 }
 
+/* With `pidfile`: whether it names a process that goes on. Who the owner is then, the guardian
+ * finds out: it may be one that no fork rule knows, as a daemon that a script has started. */
+static bool pidfile_names_another(int self)
+{
+    const char *path = grace_shim.plan->pidfile;
+    int pid = path == NULL ? 0 : grace_pidfile_read(path);
+    return pid > 0 && pid != self && grace_process_runs(pid) && grace_guardian_serves();
+}
+
 bool grace_owner_hands_over(void)
 {
     struct grace_executable own;
     int32_t self = grace_getpid();
-    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0 || grace_shim.plan->pidfile != NULL ||
+    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0 ||
         !grace_executable_of(self, &own))
         return false;
+    if (pidfile_names_another(self))
+        return true;
     grace_successor_await(grace_shim.ledger);
     int successor = grace_successor_find(grace_shim.ledger, self, &own);
     if (successor == 0)
