@@ -79,8 +79,10 @@ struct grace_ledger {
     _Atomic int32_t status;
     _Atomic int32_t sender_pid;
     _Atomic int32_t sender_uid;
-    _Atomic uint32_t forked; /* forks that the parent has seen return */
+    _Atomic uint32_t forked; /* forks that have begun */
     _Atomic uint32_t forks;  /* children that have written themselves down */
+    _Atomic int32_t next;    /* the child that is about to become the owner; 0: none */
+    _Atomic int32_t watched; /* the process that the guardian watches, after a hand-over */
     _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* see successor.h; 0: free */
     uint32_t durable;                                 /* 1: on disk, see grace_ledger_claim */
     uint32_t reserved;
@@ -135,6 +137,10 @@ struct grace_ledger *grace_ledger_take_back(const char *state_dir, const char *c
 
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);
+
+/* Whether a process began after the one that the file's record names, or in the same tick: what a
+ * stale pid file names did not. */
+bool grace_ledger_is_younger(int fd, int pid);
 
 /* Ownership has passed: write the new owner into the record. Returns 0 or a negative errno. */
 int grace_ledger_rename_owner(int fd, int pid);

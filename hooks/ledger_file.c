@@ -248,6 +248,12 @@ bool grace_ledger_any_in(const char *state_dir)
     return any;
 }
 
+bool grace_ledger_is_younger(int fd, int pid)
+{
+    struct grace_ledger_record record;
+    return grace_ledger_read_record(fd, &record) == 0 && start_time_of(pid) >= record.start_time;
+}
+
 int grace_ledger_rename_owner(int fd, int pid)
 {
     struct grace_ledger_record record;

@@ -8,6 +8,8 @@
 #include "kernel.h"
 #include "text.h"
 
+#define WAIT_MS 100
+
 /* An entry: the order of forking in the high half, the pid in the low one. Relaxed everywhere: each
  * stands alone, and whoever reads it looks at the process itself before believing it. */
 
@@ -21,9 +23,11 @@ static uint32_t order_of(uint64_t entry)
     return (uint32_t)(entry >> 32);
 }
 
-void grace_successor_await(struct grace_ledger *ledger)
+/* A child that was just forked may not have run yet: wait until all have written themselves down,
+ * or WAIT_MS have passed (one died before it could, or fork failed). */
+static void await(struct grace_ledger *ledger)
 {
-    uint64_t limit = grace_kernel_now_ms() + GRACE_SUCCESSOR_WAIT_MS;
+    uint64_t limit = grace_kernel_now_ms() + WAIT_MS;
     for (;;) {
         uint32_t written = atomic_load(&ledger->forks);
         uint64_t now = grace_kernel_now_ms();
@@ -33,9 +37,8 @@ void grace_successor_await(struct grace_ledger *ledger)
     }
 }
 
-void grace_successor_add(struct grace_ledger *ledger, int pid)
+void grace_successor_add(struct grace_ledger *ledger, int pid, uint32_t order)
 {
-    uint32_t order = atomic_load_explicit(&ledger->forks, memory_order_relaxed) + 1;
     uint64_t entry = (uint64_t)order << 32 | (uint32_t)pid;
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
         uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
@@ -49,14 +52,30 @@ void grace_successor_add(struct grace_ledger *ledger, int pid)
                           memory_order_relaxed);
 }
 
-void grace_successor_remove(struct grace_ledger *ledger, int pid)
+/* Sequentially consistent: whoever does not find the entry any more sees `next`, which was written
+ * before it was taken. */
+static bool strike_out(struct grace_ledger *ledger, int slot, uint64_t entry)
 {
+    return entry != 0 && atomic_compare_exchange_strong(&ledger->children[slot], &entry, 0);
+}
+
+bool grace_successor_remove(struct grace_ledger *ledger, int pid)
+{
+    bool removed = false;
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
         uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
-        if (seen != 0 && pid_of(seen) == pid)
-            atomic_compare_exchange_strong_explicit(&ledger->children[i], &seen, 0,
-                                                    memory_order_relaxed, memory_order_relaxed);
+        if (pid_of(seen) == pid)
+            removed = strike_out(ledger, i, seen) || removed;
     }
+    return removed;
+}
+
+void grace_successor_settle(struct grace_ledger *ledger, int pid)
+{
+    uint64_t limit = grace_kernel_now_ms() + WAIT_MS;
+    while (atomic_load(&ledger->next) == pid && atomic_load(&ledger->owner) != pid &&
+           grace_kernel_now_ms() < limit)
+        grace_kernel(SYS_sched_yield);
 }
 
 int grace_pidfile_read(const char *path)
@@ -115,16 +134,60 @@ static bool is_fit(int pid, const struct grace_executable *executable)
             (its.device == executable->device && its.inode == executable->inode));
 }
 
-int grace_successor_find(const struct grace_ledger *ledger, int leaving,
-                         const struct grace_executable *executable)
+/* The slot of the one that was forked last, with its entry; -1: there is none. */
+static int find_last(const struct grace_ledger *ledger, int leaving,
+                     const struct grace_executable *executable, uint64_t *best)
 {
-    uint64_t best = 0;
+    int slot = -1;
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
         uint64_t entry = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
         int pid = pid_of(entry);
-        if (pid > 0 && pid != leaving && (best == 0 || order_of(entry) > order_of(best)) &&
-            is_fit(pid, executable))
-            best = entry;
+        if (pid > 0 && pid != leaving && (slot < 0 || order_of(entry) > order_of(*best)) &&
+            is_fit(pid, executable)) {
+            *best = entry;
+            slot = i;
+        }
     }
-    return pid_of(best);
+    return slot;
+}
+
+/* `next` names it already. */
+static bool change_owner(struct grace_ledger *ledger, int leaving, int pid)
+{
+    int32_t owner = leaving;
+    bool changed = atomic_compare_exchange_strong(&ledger->owner, &owner, pid);
+    atomic_store(&ledger->next, 0);
+    return changed;
+}
+
+int grace_successor_appoint(struct grace_ledger *ledger, int leaving,
+                            const struct grace_executable *executable)
+{
+    for (;;) {
+        uint64_t entry = 0;
+        uint32_t forked = atomic_load(&ledger->forked);
+        await(ledger);
+        int slot = find_last(ledger, leaving, executable, &entry);
+        if (slot < 0 && atomic_load(&ledger->forked) == forked)
+            return 0;
+        if (slot < 0)
+            continue; /* the last one left, and left a child of its own */
+        atomic_store(&ledger->next, pid_of(entry));
+        if (strike_out(ledger, slot, entry))
+            return change_owner(ledger, leaving, pid_of(entry)) ? pid_of(entry) : 0;
+        atomic_store(&ledger->next, 0); /* it has left in between */
+    }
+}
+
+bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int pid)
+{
+    atomic_store(&ledger->next, pid);
+    grace_successor_remove(ledger, pid);
+    return change_owner(ledger, leaving, pid);
+}
+
+int grace_successor_in_file(const char *path)
+{
+    int pid = path == NULL ? 0 : grace_pidfile_read(path);
+    return pid > 0 && grace_process_runs(pid) ? pid : 0;
 }

@@ -12,14 +12,14 @@
 
 #include "ledger.h"
 
-/* A child that was just forked may not have run yet: wait until all have written themselves down,
- * or GRACE_SUCCESSOR_WAIT_MS have passed (one died before it could, or fork failed). */
-#define GRACE_SUCCESSOR_WAIT_MS 100
-void grace_successor_await(struct grace_ledger *ledger);
+/* Write a process down that was forked as the so-many-th, and strike it out when it execs or ends.
+ * False: it was not there. */
+void grace_successor_add(struct grace_ledger *ledger, int pid, uint32_t order);
+bool grace_successor_remove(struct grace_ledger *ledger, int pid);
 
-/* Write a process down that was just forked, and strike it out when it execs or ends. */
-void grace_successor_add(struct grace_ledger *ledger, int pid);
-void grace_successor_remove(struct grace_ledger *ledger, int pid);
+/* For a child that could not strike itself out: if it is the one that was just taken to be the
+ * owner, wait until it is (it is a matter of a few instructions). */
+void grace_successor_settle(struct grace_ledger *ledger, int pid);
 
 /* The pid that a pid file holds; 0: there is none, or no number in it. */
 int grace_pidfile_read(const char *path);
@@ -34,11 +34,19 @@ bool grace_executable_of(int pid, struct grace_executable *executable);
 bool grace_process_runs(int pid);
 
 /*
- * The process to take over from `leaving`: the last one forked that runs, and executes the same
- * file (NULL: any), which a process that got the number of a dead one hardly does. 0: there is
- * none.
+ * Make the process the owner that takes over from `leaving`: the last one forked that runs, and
+ * executes the same file (NULL: any), which a process that got the number of a dead one hardly
+ * does. A child leaves by striking itself out and is taken in the same way: it is one or the other.
+ * Returns its pid; 0: there is none, or `leaving` is not the owner any more.
  */
-int grace_successor_find(const struct grace_ledger *ledger, int leaving,
-                         const struct grace_executable *executable);
+int grace_successor_appoint(struct grace_ledger *ledger, int leaving,
+                            const struct grace_executable *executable);
+
+/* Make this process the owner instead of `leaving`, whatever it is. False: `leaving` is not the
+ * owner any more. */
+bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int pid);
+
+/* The process that runs by the pid in a pid file; 0: none. NULL is no file. */
+int grace_successor_in_file(const char *path);
 
 #endif

@@ -33,13 +33,21 @@
 #include "ended.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
-#include "hooks/successor.h"
 #include "keeper.h"
+#include "succession.h"
 
 enum { LEDGER_FD = 3, OWNER_FD = 4 };
 
 /* Above the deadline, which the conductor keeps by itself as long as it can. */
 #define KILL_SLACK_MS 500
+
+/* After a hand-over: how long a pid file that the daemon has still to write is looked for. */
+#define PIDFILE_PATIENCE_MS 10000
+#define PIDFILE_LOOK_MS     50
+
+/* How long the owner's successor may be without its ledger. */
+#define EXEC_PATIENCE_MS 300
+#define EXEC_LOOK_MS     10
 
 /* How long the owner's parent may take to reap it before its exit status is given up. */
 #define STATUS_PATIENCE_MS 1000
@@ -49,7 +57,9 @@ struct guardian {
     int asked;         /* eventfd: the listening thread has seen the ledger's futex move */
     uint64_t began_ms; /* when a stop that may be enforced was first seen; 0: none */
     bool killed;
-    bool may_kill; /* the owner is a process of the target's beyond doubt */
+    int origin;             /* the pid of the owner that started us: no doubt who that is */
+    uint64_t look_until_ms; /* for a pid file; 0: not */
+    bool missed; /* the present owner was gone before we could hold it: its status is not known */
 };
 
 /* ---- becoming one -------------------------------------------------------------------------- */
@@ -140,14 +150,41 @@ static void give_stderr_back(void)
     close(null);
 }
 
-/* Whether the deadline is ours to enforce at this stage. */
+/* Whether the deadline is ours to enforce at this stage: never on a process that has nothing to do
+ * with the target, whomever the ledger names. */
 static bool is_enforced(const struct guardian *guardian, uint32_t stage)
 {
-    if (!guardian->may_kill)
-        return false;
-    return stage == GRACE_STAGE_LED ||
-           (guardian->keeper.plan->enforce &&
-            (stage == GRACE_STAGE_CHAINED || stage == GRACE_STAGE_CALLED));
+    bool wanted =
+        stage == GRACE_STAGE_LED || (guardian->keeper.plan->enforce &&
+                                     (stage == GRACE_STAGE_CHAINED || stage == GRACE_STAGE_CALLED));
+    return wanted && (guardian->keeper.pid == guardian->origin ||
+                      grace_ledger_is_mapped_by(LEDGER_FD, guardian->keeper.pid));
+}
+
+/* Watch another process from now on. It may be gone already: then its end is the end. */
+static void turn_to(struct guardian *guardian, int pid)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    guardian->missed = pidfd < 0;
+    if (pidfd >= 0) {
+        dup3(pidfd, OWNER_FD, O_CLOEXEC);
+        close(pidfd);
+    }
+    grace_ledger_rename_owner(LEDGER_FD, pid);
+    keeper->pid = pid;
+    grace_log_speak_for(pid);
+    if (keeper->plan->pidfile != NULL)
+        guardian->look_until_ms = grace_kernel_now_ms() + PIDFILE_PATIENCE_MS;
+    atomic_store(&keeper->ledger->watched, pid);
+    grace_ledger_ring(&keeper->ledger->answered);
+}
+
+static void turn_to_named(struct guardian *guardian)
+{
+    int pid = grace_succession_named(&guardian->keeper, LEDGER_FD);
+    if (pid != 0)
+        turn_to(guardian, pid);
 }
 
 /* Run what the conductor asked for. It tells of it itself, unless it is gone by then. */
@@ -168,6 +205,7 @@ static void serve(struct guardian *guardian)
     uint64_t drop, now = grace_kernel_now_ms();
     if (read(guardian->asked, &drop, sizeof drop) < 0)
         return;
+    turn_to_named(guardian);
     uint32_t stage = atomic_load(&keeper->ledger->stage);
     if (guardian->began_ms == 0 && is_enforced(guardian, stage))
         guardian->began_ms = now;
@@ -191,14 +229,37 @@ static void kill_owner(struct guardian *guardian)
     syscall(SYS_pidfd_send_signal, OWNER_FD, SIGKILL, NULL, 0);
 }
 
-/* Milliseconds to wait for the next event; -1: for ever. */
-static int patience(const struct guardian *guardian)
+/* Milliseconds to the deadline; -1: there is none to enforce. */
+static int time_left(const struct guardian *guardian)
 {
     if (guardian->began_ms == 0 || guardian->killed)
         return -1;
     uint64_t end = guardian->began_ms + guardian->keeper.plan->deadline_ms + KILL_SLACK_MS;
     uint64_t now = grace_kernel_now_ms();
     return now < end ? (int)(end - now) : 0;
+}
+
+/* Milliseconds to wait for the next event; -1: for ever. */
+static int patience(const struct guardian *guardian)
+{
+    int left = time_left(guardian);
+    return left < 0 && guardian->look_until_ms != 0 ? PIDFILE_LOOK_MS : left;
+}
+
+/* The owner's successor may have been appointed before the pid file was there that names another.
+ */
+static void look_for_pidfile(struct guardian *guardian)
+{
+    const struct grace_keeper *keeper = &guardian->keeper;
+    if (guardian->look_until_ms == 0 || atomic_load(&keeper->ledger->stage) != GRACE_STAGE_RUNNING)
+        return;
+    take_stderr(guardian);
+    int pid = grace_succession_by_file(keeper, LEDGER_FD);
+    give_stderr_back();
+    if (pid != 0 && pid != keeper->pid)
+        turn_to(guardian, pid);
+    if (pid != 0 || grace_kernel_now_ms() >= guardian->look_until_ms)
+        guardian->look_until_ms = 0;
 }
 
 /* Returns when the owner is gone, or has hooks of another config now. */
@@ -208,8 +269,10 @@ static void watch(struct guardian *guardian)
                               {.fd = guardian->asked, .events = POLLIN}};
     for (;;) {
         int ready = poll(events, 2, patience(guardian));
-        if (ready == 0)
+        if (ready == 0 && time_left(guardian) == 0)
             kill_owner(guardian);
+        else if (ready == 0)
+            look_for_pidfile(guardian);
         if (ready <= 0)
             continue;
         if (events[0].revents != 0)
@@ -220,55 +283,28 @@ static void watch(struct guardian *guardian)
     }
 }
 
-/* ---- following ----------------------------------------------------------------------------- */
-
-/* Who takes over from an owner that left with status 0 and no stop; 0: nobody, this was the end. */
-static int find_successor(struct guardian *guardian)
-{
-    struct grace_keeper *keeper = &guardian->keeper;
-    int named = keeper->plan->pidfile != NULL ? grace_pidfile_read(keeper->plan->pidfile) : 0;
-    if (named == keeper->pid || !grace_process_runs(named))
-        named = 0;
-    grace_successor_await(keeper->ledger);
-    int pid = atomic_load(&keeper->ledger->owner); /* it may have named one itself */
-    if (pid == keeper->pid)
-        pid = grace_successor_find(keeper->ledger, keeper->pid, NULL);
-    /* The ledger's word is not enough: it must be a process that has this ledger in its memory. A
-     * pid file's is, but whoever writes it must not have us kill: that is for children only. */
-    guardian->may_kill = true;
-    if (named > 0 && grace_ledger_is_mapped_by(LEDGER_FD, named))
-        return named;
-    if (pid > 0 && pid != keeper->pid && grace_process_runs(pid) &&
-        grace_ledger_is_mapped_by(LEDGER_FD, pid))
-        return pid;
-    guardian->may_kill = false;
-    return named;
-}
-
-/* True when somebody took over: the watch goes on with him. */
+/* The owner is gone. True when another process goes on in its place. */
 static bool follow(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
-    int status;
-    if (!keeper->plan->daemonize || atomic_load(&keeper->ledger->stage) != GRACE_STAGE_RUNNING ||
-        !grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status) || status != 0)
+    int status, pid = grace_succession_named(keeper, LEDGER_FD);
+    /* It may have begun with executing another program, which has the ledger only in a moment. */
+    for (int waited = 0; pid == 0 && waited < EXEC_PATIENCE_MS &&
+                         atomic_load(&keeper->ledger->owner) != keeper->pid;
+         waited += EXEC_LOOK_MS) {
+        poll(NULL, 0, EXEC_LOOK_MS);
+        pid = grace_succession_named(keeper, LEDGER_FD);
+    }
+    if (pid == 0 && !guardian->missed && keeper->plan->daemonize &&
+        atomic_load(&keeper->ledger->stage) == GRACE_STAGE_RUNNING &&
+        grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status) && status == 0) {
+        take_stderr(guardian);
+        pid = grace_succession_appoint(keeper, LEDGER_FD);
+        give_stderr_back();
+    }
+    if (pid == 0)
         return false;
-    int pid = find_successor(guardian);
-    int pidfd = pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0)
-        return false;
-    dup3(pidfd, OWNER_FD, O_CLOEXEC);
-    close(pidfd);
-    take_stderr(guardian);
-    if (atomic_load(&keeper->ledger->owner) != pid)
-        grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", keeper->pid, pid,
-                  guardian->may_kill ? "forked, no exec, alive" : "named by the pid file");
-    give_stderr_back();
-    grace_successor_remove(keeper->ledger, pid);
-    grace_ledger_rename_owner(LEDGER_FD, pid);
-    keeper->pid = pid;
-    grace_log_speak_for(pid);
-    atomic_store(&keeper->ledger->owner, pid);
+    turn_to(guardian, pid);
     return true;
 }
 
@@ -279,7 +315,7 @@ static void finish(struct guardian *guardian)
     struct grace_keeper *keeper = &guardian->keeper;
     int status;
     grace_keeper_read_cause(keeper);
-    if (grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
+    if (!guardian->missed && grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
         grace_keeper_set_ending(keeper, status);
     else if (keeper->cause == GRACE_CAUSE_NONE)
         keeper->cause = GRACE_CAUSE_KILLED;
@@ -327,7 +363,7 @@ int grace_guardian_main(int argc, char **argv)
     let_go_of_stdio();
     atomic_store(&ledger->guardian, (int32_t)getpid());
     grace_ledger_ring(&ledger->answered);
-    guardian.may_kill = true;
+    guardian.origin = guardian.keeper.pid;
     do {
         watch(&guardian);
     } while (follow(&guardian));

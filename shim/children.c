@@ -15,25 +15,35 @@
 #include "hooks/successor.h"
 #include "raw.h"
 
+/* How long a hand-over waits for the guardian to take note. */
+#define FOLLOW_LIMIT_MS 500
+
+/* The order of the fork that is under way, which its child inherits. Two threads that fork at the
+ * same moment may get the same: neither is the last then. */
+static _Atomic uint32_t order;
+
+static void go_to_fork(void)
+{
+    uint32_t forked =
+        atomic_fetch_add_explicit(&grace_shim.ledger->forked, 1, memory_order_relaxed);
+    atomic_store_explicit(&order, forked + 1, memory_order_relaxed);
+}
+
 static void begin_as_child(void)
 {
     int32_t parent = atomic_load_explicit(&grace_shim.process, memory_order_relaxed);
     if (parent == 0)
         return;
     atomic_store_explicit(&grace_shim.process, grace_getpid(), memory_order_relaxed);
-    grace_successor_add(grace_shim.ledger, grace_getpid());
+    grace_successor_add(grace_shim.ledger, grace_getpid(),
+                        atomic_load_explicit(&order, memory_order_relaxed));
     grace_ledger_ring(&grace_shim.ledger->forks);
-}
-
-static void go_on_as_parent(void)
-{
-    atomic_fetch_add_explicit(&grace_shim.ledger->forked, 1, memory_order_relaxed);
 }
 
 void grace_children_setup(void)
 {
     if (grace_shim.plan->daemonize && grace_shim.plan->hook_count > 0)
-        pthread_atfork(NULL, go_on_as_parent, begin_as_child);
+        pthread_atfork(go_to_fork, NULL, begin_as_child);
 }
 
 /* Whether this is a forked child with memory of its own, written down in the ledger. */
@@ -48,41 +58,65 @@ bool grace_child_leaves(void)
 {
     if (!is_written_down())
         return false;
-    grace_successor_remove(grace_shim.ledger, grace_getpid());
-    return true;
+    if (grace_successor_remove(grace_shim.ledger, grace_getpid()))
+        return true;
+    grace_successor_settle(grace_shim.ledger, grace_getpid());
+    return false;
 }
 
 void grace_child_returns(void)
 {
-    grace_successor_add(grace_shim.ledger, grace_getpid());
+    grace_successor_add(grace_shim.ledger, grace_getpid(),
+                        atomic_load_explicit(&order, memory_order_relaxed));
 }
 
-/* With `pidfile`: whether it names a process that goes on. Who the owner is then, the guardian
- * finds out: it may be one that no fork rule knows, as a daemon that a script has started. */
-static bool pidfile_names_another(int self)
+/* ---- the hand-over -------------------------------------------------------------------------- */
+
+/* The new owner's pid, when `self` is the owner no longer. */
+static int appoint(int32_t self, const char **why)
 {
-    const char *path = grace_shim.plan->pidfile;
-    int pid = path == NULL ? 0 : grace_pidfile_read(path);
-    return pid > 0 && pid != self && grace_process_runs(pid) && grace_guardian_serves();
+    const struct grace_plan *plan = grace_shim.plan;
+    struct grace_ledger *ledger = grace_shim.ledger;
+    struct grace_executable own;
+    int pid = grace_successor_in_file(plan->pidfile);
+    if (pid != 0 && pid != self) {
+        *why = "named by the pid file";
+        /* What is not a child of ours can only be looked after from outside. */
+        if (grace_guardian_pid() > 0 || grace_successor_remove(ledger, pid))
+            return grace_successor_appoint_pid(ledger, self, pid) ? pid : 0;
+    }
+    *why = "forked, no exec, alive";
+    return grace_executable_of(self, &own) ? grace_successor_appoint(ledger, self, &own) : 0;
+}
+
+/* The guardian has the new owner in its hands before the old one is gone: from then on it cannot
+ * miss its end. */
+static void wait_for_guardian(int pid)
+{
+    struct grace_ledger *ledger = grace_shim.ledger;
+    if (grace_guardian_pid() <= 0)
+        return;
+    uint64_t limit = grace_now_ms() + FOLLOW_LIMIT_MS;
+    grace_ledger_ring(&ledger->asked);
+    for (;;) {
+        uint32_t seen = atomic_load(&ledger->answered);
+        uint64_t now = grace_now_ms();
+        if (atomic_load(&ledger->watched) == pid || now >= limit)
+            return;
+        grace_ledger_wait(&ledger->answered, seen, (int64_t)(limit - now));
+    }
 }
 
 bool grace_owner_hands_over(void)
 {
-    struct grace_executable own;
-    int32_t self = grace_getpid();
-    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0 ||
-        !grace_executable_of(self, &own))
+    const char *why;
+    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
         return false;
-    if (pidfile_names_another(self))
-        return true;
-    grace_successor_await(grace_shim.ledger);
-    int successor = grace_successor_find(grace_shim.ledger, self, &own);
+    int successor = appoint(grace_getpid(), &why);
     if (successor == 0)
         return false;
-    grace_successor_remove(grace_shim.ledger, successor);
-    if (!atomic_compare_exchange_strong(&grace_shim.ledger->owner, &self, successor))
-        return false;
-    grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: forked, no exec, alive",
-              grace_getpid(), successor);
+    wait_for_guardian(successor);
+    grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", grace_getpid(), successor,
+              why);
     return true;
 }

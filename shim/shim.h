@@ -78,7 +78,8 @@ bool grace_owed_prepare(int left_by);
 void grace_children_setup(void);
 
 /* A forked child is about to exec or to end: no successor any more. True when it was one; then,
- * after an exec that failed, it returns. Async-signal-safe. */
+ * after an exec that failed, it returns. False also when it has just become the owner.
+ * Async-signal-safe. */
 bool grace_child_leaves(void);
 void grace_child_returns(void);
 
