@@ -176,6 +176,7 @@ static void show_story(void)
 {
     show_file("grace.conf");
     show_file("order");
+    show_file("log");
     for (size_t i = 0; i < story.process_count; i++) {
         const struct process *process = story.processes[i];
         printf("  -- %s: pid %d, %s\n", process->title, process->pid,

@@ -127,6 +127,30 @@ void wait_all_gone(void);
 void let_pass(unsigned milliseconds);
 int64_t now_ms(void);
 
+/* ---- what programs leave behind -------------------------------------------------------------- */
+
+/* An orphan of this story, a daemon for instance, as a process of its own: to be sent signals and
+ * waited for. Waits until it is an orphan. */
+struct process *adopt(pid_t pid);
+
+/* The number in a file, once there is one: a pid file. */
+pid_t pid_in(const char *file);
+
+/* The one guardian of this story; 0: there is none. */
+pid_t guardian_pid(void);
+
+/* kill -9 to all else that is alive, until nothing is. */
+void kill_all_but_guardian(void);
+
+/*
+ * All that is alive but for guardians, as a tree: each process with its name and whose process
+ * group, session and terminal it is in. Steady: as it stays for a while.
+ */
+char *picture(void);
+char *steady_picture(void);
+#define expect_picture(expected) expect_picture_at(__FILE__, __LINE__, (expected))
+void expect_picture_at(const char *file, int line, const char *expected);
+
 /* ---- the network ----------------------------------------------------------------------------- */
 
 /* A TCP port of 127.0.0.1 that nobody uses. */

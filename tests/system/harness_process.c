@@ -255,7 +255,7 @@ void wait_all_gone(void)
         if (pid > 0)
             story_note_end(pid, status);
         else if (!look_again(since))
-            story_fail(__FILE__, __LINE__, "something is still alive:\n%s",
-                       contents(text("/proc/self/task/%d/children", getpid())));
+            story_fail(__FILE__, __LINE__, "still alive, guardian %d and:\n%s", guardian_pid(),
+                       picture());
     }
 }
