@@ -221,6 +221,25 @@ START_TEST(recoveries_that_race_run_each_hook_once)
 }
 END_TEST
 
+/* It has opened the file when another one settles and removes it. */
+START_TEST(a_recovery_that_comes_second_finds_nothing)
+{
+    CONFIGURE("%s", hooks_in_phases());
+    struct owner owner = start_and_kill_both(true);
+    struct process *slow = start(BARE, "strace", "-qq", "-o", here("trace"), "-e", "trace=pread64",
+                                 "-e", "inject=pread64:signal=SIGSTOP:when=1", "-P", owner.ledger,
+                                 product("grace"), "recover", getenv("GRACE_CONFIG"));
+    wait_contains("trace", "stopped by SIGSTOP");
+    recover(EXITED(0));
+    expect_text(contents("order"), "A\nB\nC\n");
+    kill(atoi(contents(text("/proc/%d/task/%d/children", slow->pid, slow->pid))), SIGCONT);
+    expect_status(wait_end(slow), EXITED(0));
+    expect_text(contents(slow->out), "nothing is owed\n");
+    expect_text(contents(slow->err), "");
+    expect_order("A B C");
+}
+END_TEST
+
 START_TEST(a_failed_hook_is_told_and_not_tried_for_ever)
 {
     CONFIGURE("hooks = (\n  %s,\n  %s\n);", hook_command("B", ""),
@@ -285,6 +304,7 @@ START_TEST(a_guardian_that_is_gone_at_an_exec_is_replaced)
     struct owner owner = owner_of(shell, true);
     pid_t first = owner.guardian;
     kill(first, SIGKILL);
+    expect(waitpid(first, NULL, 0) == first); /* an orphan, so ours */
     write_file("go", "%s", "");
     wait_ready(shell);
     for (int64_t since = now_ms(); (owner = owner_of(shell, true)).guardian == first;)
@@ -346,6 +366,7 @@ Suite *suite(void)
     tcase_add_test(once, a_recovery_that_is_killed_is_taken_up_by_the_next);
     tcase_add_test(once, two_recoveries_at_once_run_each_hook_once);
     tcase_add_test(once, recoveries_that_race_run_each_hook_once);
+    tcase_add_test(once, a_recovery_that_comes_second_finds_nothing);
     tcase_add_test(once, a_failed_hook_is_told_and_not_tried_for_ever);
     tcase_add_test(once, hooks_for_other_causes_are_settled);
 
