@@ -101,7 +101,8 @@ void print_rows(int json)
 static void remove_scratch(void)
 {
     static const char *const names[] = {"stamps",        "three.conf",    "one.conf",
-                                        "thousand.conf", "external.conf", "stripped.so"};
+                                        "thousand.conf", "external.conf", "stripped.so",
+                                        "guardian.conf"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unlink(scratch("%s", names[i]));
     rmdir(bench.directory);
@@ -125,6 +126,7 @@ int main(int argc, char **argv)
     bench_hooks();
     bench_instructions();
     bench_size();
+    bench_guardian();
     print_rows(json);
     remove_scratch();
     return 0;

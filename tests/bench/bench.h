@@ -75,5 +75,6 @@ void bench_latency(void);
 void bench_hooks(void);
 void bench_instructions(void);
 void bench_size(void);
+void bench_guardian(void);
 
 #endif
