@@ -112,6 +112,20 @@ bool grace_executable_of(int pid, struct grace_executable *executable)
     return true;
 }
 
+/* Whether the flags in a line of /proc/PID/stat, read from the end of the name on, say that the
+ * process is on its way out: its descriptors are closed before it is a zombie, and who waits for
+ * that finds it like this. */
+static bool is_exiting(const char *at)
+{
+    const uint64_t exiting = 4; /* PF_EXITING of include/linux/sched.h */
+    for (int field = 2; field < 9 && at != NULL; field++)
+        at = strchr(at + 1, ' ');
+    uint64_t flags = 0;
+    for (at += at != NULL; at != NULL && *at >= '0' && *at <= '9'; at++)
+        flags = flags * 10 + (uint64_t)(*at - '0');
+    return (flags & exiting) != 0;
+}
+
 bool grace_process_runs(int pid)
 {
     char path[64], stat[256];
@@ -123,7 +137,7 @@ bool grace_process_runs(int pid)
     grace_kernel(SYS_close, fd);
     stat[length < 0 ? 0 : length] = '\0';
     const char *end = strrchr(stat, ')');
-    return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
+    return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X' && !is_exiting(end);
 }
 
 static bool is_fit(int pid, const struct grace_executable *executable)

@@ -30,7 +30,8 @@ struct grace_executable {
 };
 bool grace_executable_of(int pid, struct grace_executable *executable);
 
-/* Whether a process runs: exists, and is no zombie. Without /proc a zombie counts as running. */
+/* Whether a process runs: exists, and is neither a zombie nor about to be one. Without /proc a zombie
+ * counts as running. */
 bool grace_process_runs(int pid);
 
 /*

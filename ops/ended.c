@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,11 +64,21 @@ static bool read_stat(int pidfd, int pid, int *status)
     return true;
 }
 
+/* Whether stat shows us an exit status: to others it shows 0. */
+static bool may_know(int pid)
+{
+    char path[32];
+    struct stat about;
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    return stat(path, &about) == 0 && about.st_uid == geteuid() && about.st_gid == getegid();
+}
+
 bool grace_ended_status(int pidfd, int pid, int patience_ms, int *status)
 {
     for (int waited = 0;; waited += LOOK_EVERY_MS) {
         /* A status of 0 in stat may also mean that we may not know: wait for the better answer. */
-        if (ask_pidfd(pidfd, status) || (read_stat(pidfd, pid, status) && *status != 0))
+        if (ask_pidfd(pidfd, status) ||
+            (read_stat(pidfd, pid, status) && (*status != 0 || may_know(pid))))
             return true;
         if (waited >= patience_ms)
             return read_stat(pidfd, pid, status);
