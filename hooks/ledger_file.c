@@ -33,18 +33,24 @@ static ssize_t read_small(const char *path, char *buffer, size_t size)
     return length;
 }
 
-/* Field 22 of /proc/PID/stat; the command's name before it may hold spaces and parentheses. Zero
- * when there is no such process. */
+/* From /proc/PID/stat: state, threads and start time are fields 3, 20 and 22; the command's name
+ * before them may hold spaces and parentheses. Zero when no such process lives: one that nobody
+ * waits for keeps its entry, but unlike one whose first thread has ended has no other thread. */
 static uint64_t start_time_of(int pid)
 {
-    char path[64], text[1024];
+    char path[64], text[1024], state = 'Z';
+    unsigned long long threads = 0, start_time = 0;
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     if (read_small(path, text, sizeof text) <= 0)
         return 0;
-    char *at = strrchr(text, ')');
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
+    const char *at = strrchr(text, ')');
+    if (at == NULL || sscanf(at,
+                             ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                             "%llu %*s %llu",
+                             &state, &threads, &start_time) != 3)
+        return 0;
+    bool dead = state == 'X' || (state == 'Z' && threads <= 1);
+    return dead ? 0 : start_time;
 }
 
 static void read_boot_id(char buffer[40])
@@ -198,6 +204,35 @@ struct grace_ledger *grace_ledger_create(size_t hook_count, uint64_t fingerprint
 
 /* ---- somebody else's ----------------------------------------------------------------------- */
 
+/* What was checked once must stay so, whatever others write: the number of hooks is kept in a page
+ * of our own, right before the memory that is shared. */
+static size_t *own_page_of(const struct grace_ledger *ledger)
+{
+    return (size_t *)((uintptr_t)ledger - GRACE_LEDGER_RECORD);
+}
+
+static struct grace_ledger *map_behind_own_page(int fd, size_t hook_count)
+{
+    size_t size = size_for(hook_count);
+    char *page = mmap(NULL, GRACE_LEDGER_RECORD + size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (mmap(page + GRACE_LEDGER_RECORD, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+             GRACE_LEDGER_RECORD) == MAP_FAILED) {
+        munmap(page, GRACE_LEDGER_RECORD + size);
+        return NULL;
+    }
+    struct grace_ledger *ledger = (struct grace_ledger *)(uintptr_t)(page + GRACE_LEDGER_RECORD);
+    *own_page_of(ledger) = hook_count;
+    return ledger;
+}
+
+size_t grace_ledger_room(const struct grace_ledger *ledger)
+{
+    return *own_page_of(ledger);
+}
+
 struct grace_ledger *grace_ledger_attach(int fd)
 {
     struct stat about;
@@ -210,12 +245,12 @@ struct grace_ledger *grace_ledger_attach(int fd)
         errno = EINVAL;
         return NULL;
     }
-    return map(fd, head.hook_count);
+    return map_behind_own_page(fd, head.hook_count);
 }
 
 void grace_ledger_detach(struct grace_ledger *ledger)
 {
-    munmap(ledger, size_for(ledger->hook_count));
+    munmap(own_page_of(ledger), GRACE_LEDGER_RECORD + size_for(grace_ledger_room(ledger)));
 }
 
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record)

@@ -120,6 +120,16 @@ static bool take(int fd)
     return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &about) == 0 && about.st_nlink > 0;
 }
 
+/* Whether somebody still owes this himself: the process that the record names, or one to which it
+ * handed over while no guardian was there to write that down. Its pid may be another's by now, and
+ * in the ledger may be any number: what counts is that it has this file mapped. */
+static bool has_owner(const struct grace_ledger_record *record, struct grace_ledger *ledger, int fd)
+{
+    int owner = atomic_load(&ledger->owner);
+    return grace_ledger_owner_lives(record) ||
+           (owner != record->pid && owner > 0 && grace_ledger_is_mapped_by(fd, owner));
+}
+
 static void look_into(struct recover *recover, const char *path, const char *config, int fd)
 {
     struct grace_ledger_record record;
@@ -129,7 +139,7 @@ static void look_into(struct recover *recover, const char *path, const char *con
         return;
     }
     /* The lock last: a guardian that has just been started must find it free. */
-    if (strcmp(record.config, config) == 0 && !grace_ledger_owner_lives(&record) && take(fd))
+    if (strcmp(record.config, config) == 0 && !has_owner(&record, ledger, fd) && take(fd))
         settle(recover, path, &record, ledger);
     grace_ledger_detach(ledger);
 }
