@@ -121,6 +121,47 @@ START_TEST(a_live_guardian_is_left_alone)
 }
 END_TEST
 
+/* Its parent does not wait for it: it has its pid and start time still. */
+START_TEST(an_owner_that_nobody_waits_for_is_dead)
+{
+    CONFIGURE("%s", hooks_in_phases());
+    struct owner owner = start_owner(true);
+    kill(owner.guardian, SIGKILL);
+    expect(waitpid(owner.guardian, NULL, 0) == owner.guardian);
+    send_signal(owner.process, SIGKILL);
+    siginfo_t ended;
+    expect(waitid(P_PID, (id_t)owner.process->pid, &ended, WEXITED | WNOWAIT) == 0);
+    recover(EXITED(0));
+    expect_text(contents("order"), "A\nB\nC\n");
+    wait_end(owner.process);
+    expect_nothing_left();
+}
+END_TEST
+
+START_TEST(a_daemon_is_the_owner_that_counts)
+{
+    CONFIGURE("%s", hooks_in_phases());
+    expect_status(run(GRACED, program("daemonizer"), "daemon-0-0", here("pid")), EXITED(0));
+    pid_t daemon = pid_in("pid");
+    struct on_disk ledger;
+    for (int64_t since = now_ms();;) {
+        expect(read_ledger(ledger_file(), &ledger));
+        if (ledger.record.pid == daemon)
+            break;
+        expect(look_again(since), "the record names pid %d, not %d", ledger.record.pid, daemon);
+    }
+    kill(atomic_load(&ledger.head.guardian), SIGKILL);
+    expect(waitpid(atomic_load(&ledger.head.guardian), NULL, 0) > 0);
+    recover(EXITED(0));
+    expect_text(contents("order"), "");
+    kill(daemon, SIGKILL);
+    wait_all_gone();
+    recover(EXITED(0));
+    expect_order("A B C");
+    expect_nothing_left();
+}
+END_TEST
+
 static void write_record(const char *path, const struct grace_ledger_record *record)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -377,6 +418,8 @@ Suite *suite(void)
     tcase_add_loop_test(whose, grace_recover_under_libgrace_runs_them_once, 0, 2);
     tcase_add_test(whose, a_live_owner_is_left_alone);
     tcase_add_test(whose, a_live_guardian_is_left_alone);
+    tcase_add_test(whose, an_owner_that_nobody_waits_for_is_dead);
+    tcase_add_test(whose, a_daemon_is_the_owner_that_counts);
     tcase_add_loop_test(whose, another_process_with_the_same_pid_is_told_apart, 0, 2);
 
     TCase *exec = story_case(suite, "exec");
