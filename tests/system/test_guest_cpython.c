@@ -3,8 +3,7 @@
  * result with libgrace, hooks in its config, as without. They were written by people who know
  * nothing of libgrace, and found what earlier preload libraries got wrong.
  *
- * A choice that takes about a minute; others pass as well (test_asyncio whole, test_poll,
- * test_selectors, test_queue, test_io …).
+ * A choice that takes about a minute.
  */
 #include "harness.h"
 
