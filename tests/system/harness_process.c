@@ -108,7 +108,7 @@ _Noreturn static void become_program(const struct start_data *data)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* libgrace.so, where the user can read it. */
+/* libgrace.so, with what belongs to it, where the user can read it. */
 static const char *library_for(const struct launch *how)
 {
     if (how->way == BARE)
@@ -120,8 +120,8 @@ static const char *library_for(const struct launch *how)
         return library;
     char *copied = here("libgrace/libgrace.so");
     if (access(copied, R_OK) != 0 &&
-        system(text("mkdir -p '%s' && cp -r '%s' '%s/hooks' '%s'", here("libgrace"), library,
-                    story.build, here("libgrace"))) != 0)
+        system(text("mkdir -p '%s' && cp -r '%s' '%s/hooks' '%s/grace' '%s'", here("libgrace"),
+                    library, story.build, story.build, here("libgrace"))) != 0)
         story_fail(__FILE__, __LINE__, "cannot copy %s", library);
     return copied;
 }
