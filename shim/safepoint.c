@@ -174,9 +174,9 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     }
 }
 
-/* A signal that the thread sent to its own process arrives as the call returns: raise, kill. libc
- * makes these calls with none of the locks that matter held. */
-static bool sends_signals(long number)
+/* A signal that the thread sent to its own process, or lets in, arrives as the call returns: raise,
+ * kill, sigprocmask. libc makes these calls with none of the locks that matter held. */
+static bool brings_signals(long number)
 {
     switch (number) {
     case SYS_kill:
@@ -184,6 +184,7 @@ static bool sends_signals(long number)
     case SYS_tgkill:
     case SYS_rt_sigqueueinfo:
     case SYS_rt_tgsigqueueinfo:
+    case SYS_rt_sigprocmask:
         return true;
     default:
         return false;
@@ -214,7 +215,7 @@ bool grace_safepoint_at(const ucontext_t *context)
         return false;
     long number = grace_context_number_behind(context);
     if (number >= 0)
-        return sends_signals(number) || blocks_outside_locks(context, number);
+        return brings_signals(number) || blocks_outside_locks(context, number);
     if (grace_context_result(context) != -EINTR)
         return false;
     /* No call of malloc's returns EINTR, but a wait for a lock does: the futex call is told by its
