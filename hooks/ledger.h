@@ -117,6 +117,10 @@ struct grace_ledger *grace_ledger_create_anonymous(size_t hook_count, uint64_t f
 /* Map the ledger in a file that somebody else made. NULL with errno set: EINVAL when it is none, or
  * its size is not that of its hooks. */
 struct grace_ledger *grace_ledger_attach(int fd);
+
+/* For a ledger that grace_ledger_attach returned, and no other: how many hooks its memory holds,
+ * whatever it says by now; and the end of it. */
+size_t grace_ledger_room(const struct grace_ledger *ledger);
 void grace_ledger_detach(struct grace_ledger *ledger);
 
 /* The name of a ledger's file ends so; anything else in a state_dir is not looked at. */

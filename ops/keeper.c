@@ -37,7 +37,7 @@ static int read_plan(struct grace_keeper *keeper, const char *config, struct gra
     int result = keeper->plan == NULL ? refuse(&problems, error) : 0;
     grace_problems_free(&problems);
     if (keeper->plan != NULL &&
-        (keeper->plan->hook_count != keeper->ledger->hook_count ||
+        (keeper->plan->hook_count != grace_ledger_room(keeper->ledger) ||
          grace_plan_fingerprint(keeper->plan) != keeper->ledger->fingerprint))
         return grace_error_set(
             error,

@@ -1,6 +1,7 @@
 #include "succession.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "hooks/log.h"
 #include "hooks/successor.h"
@@ -16,7 +17,8 @@ static int by_file(const struct grace_keeper *keeper, int ledger_fd)
 int grace_succession_named(const struct grace_keeper *keeper, int ledger_fd)
 {
     int pid = atomic_load(&keeper->ledger->owner);
-    if (pid <= 0 || pid == keeper->pid)
+    /* Never the guardian itself, which has the ledger, too: it would watch over itself for ever. */
+    if (pid <= 0 || pid == keeper->pid || pid == (int)getpid())
         return 0;
     if (grace_ledger_is_mapped_by(ledger_fd, pid) || !grace_process_runs(pid))
         return pid;
