@@ -37,7 +37,8 @@ struct range {
 #define RANGES 16
 static struct range guarded[RANGES];
 static size_t guarded_count;
-static struct range loader; /* ld.so: even its system calls are made under its lock */
+static struct range mask_function; /* pthread_sigmask, which sigprocmask calls */
+static struct range loader;        /* ld.so: even its system calls are made under its lock */
 
 /* ---- where the code lies ------------------------------------------------------------------- */
 
@@ -84,6 +85,16 @@ static int visit(struct dl_phdr_info *object, size_t size, void *argument)
     return 0;
 }
 
+static void learn_mask_function(void)
+{
+    Dl_info about;
+    void *symbol = NULL;
+    uintptr_t start = (uintptr_t)dlsym(RTLD_NEXT, "pthread_sigmask");
+    if (start != 0 && dladdr1((void *)start, &about, &symbol, RTLD_DL_SYMENT) != 0 &&
+        symbol != NULL)
+        mask_function = (struct range){start, start + ((const ElfW(Sym) *)symbol)->st_size};
+}
+
 void grace_safepoint_setup(void)
 {
     struct search search = {
@@ -93,6 +104,7 @@ void grace_safepoint_setup(void)
         .loader_base = (uintptr_t)getauxval(AT_BASE),
     };
     dl_iterate_phdr(visit, &search);
+    learn_mask_function();
 }
 
 static bool within(const struct range *range, uintptr_t address)
@@ -174,9 +186,13 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     }
 }
 
-/* A signal that the thread sent to its own process, or lets in, arrives as the call returns: raise,
- * kill, sigprocmask. libc makes these calls with none of the locks that matter held. */
-static bool brings_signals(long number)
+/*
+ * A signal that the thread sent to its own process, or lets in, arrives as the call returns: raise,
+ * kill, sigprocmask. libc makes these calls with none of the locks that matter held; but it also
+ * changes the mask by itself, inside fork with all of malloc's locks held (nptl/_Fork.c), so of
+ * rt_sigprocmask only the one in the function that programs call counts.
+ */
+static bool brings_signals(long number, uintptr_t ip)
 {
     switch (number) {
     case SYS_kill:
@@ -184,8 +200,9 @@ static bool brings_signals(long number)
     case SYS_tgkill:
     case SYS_rt_sigqueueinfo:
     case SYS_rt_tgsigqueueinfo:
-    case SYS_rt_sigprocmask:
         return true;
+    case SYS_rt_sigprocmask:
+        return within(&mask_function, ip);
     default:
         return false;
     }
@@ -215,7 +232,7 @@ bool grace_safepoint_at(const ucontext_t *context)
         return false;
     long number = grace_context_number_behind(context);
     if (number >= 0)
-        return brings_signals(number) || blocks_outside_locks(context, number);
+        return brings_signals(number, ip) || blocks_outside_locks(context, number);
     if (grace_context_result(context) != -EINTR)
         return false;
     /* No call of malloc's returns EINTR, but a wait for a lock does: the futex call is told by its
