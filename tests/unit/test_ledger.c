@@ -278,6 +278,21 @@ START_TEST(random_files_do_no_harm)
 }
 END_TEST
 
+/* Whoever else has the memory may write any number into it, at any time. */
+START_TEST(how_many_hooks_there_are_was_settled_when_it_was_attached)
+{
+    int fd;
+    struct grace_ledger *made = new_ledger(3, &fd), *ledger = grace_ledger_attach(fd);
+    ck_assert_ptr_nonnull(ledger);
+    made->hook_count = 1u << 19;
+    ck_assert_uint_eq(ledger->hook_count, 1u << 19);
+    ck_assert_uint_eq(grace_ledger_room(ledger), 3);
+    grace_ledger_detach(ledger); /* what lies behind it stays mapped */
+    ck_assert_int_eq(grace_ledger_state(made, 2), GRACE_HOOK_OWED);
+    ck_assert_ptr_null(grace_ledger_attach(fd));
+}
+END_TEST
+
 /* ---- waiting ------------------------------------------------------------------------------- */
 
 START_TEST(a_ring_wakes_another_process)
@@ -317,6 +332,7 @@ Suite *suite(void)
     tcase_add_test(group, a_state_dir_that_cannot_be_written_is_an_error);
     tcase_add_test(group, a_file_of_another_size_is_no_ledger);
     tcase_add_test(group, random_files_do_no_harm);
+    tcase_add_test(group, how_many_hooks_there_are_was_settled_when_it_was_attached);
     suite_add_tcase(all, group);
     return all;
 }
