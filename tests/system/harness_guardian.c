@@ -40,7 +40,8 @@ pid_t guardian_of(const struct process *target)
     for (struct dirent *entry; proc != NULL && found == 0 && (entry = readdir(proc)) != NULL;)
         if (is_guardian_of(entry->d_name, target->pid) && is_at_its_post(entry->d_name))
             found = atoi(entry->d_name);
-    closedir(proc);
+    if (proc != NULL)
+        closedir(proc);
     return found;
 }
 

@@ -227,7 +227,8 @@ START_TEST(a_ledger_of_more_or_fewer_hooks)
 {
     static const size_t counts[] = {0, 2, 4, 1000};
     int fd;
-    is_refused(fd, make_ledger(counts[_i], fingerprint(), &fd));
+    struct grace_ledger *ledger = make_ledger(counts[_i], fingerprint(), &fd);
+    is_refused(fd, ledger);
 }
 END_TEST
 

@@ -165,14 +165,11 @@ static bool conductor_looks(const struct world *world, struct agent *agent, unsi
         agent->step = SKIP;
         return setting.may_skip;
     }
-    if (choice == 2) /* looked a moment before the guardian died */
-        agent->step = ASK;
-    else if (!guardian_lives(world))
+    agent->step = ASK; /* with choice 2: it looked a moment before the guardian died */
+    if (choice == 0 && !guardian_lives(world))
         agent->step = CLAIM;
-    else if (world->cut)
+    else if (choice == 0 && world->cut)
         next_hook(agent);
-    else
-        agent->step = ASK;
     return choice == 0 || (setting.guardian_may_die && !guardian_lives(world));
 }
 
