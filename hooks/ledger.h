@@ -38,8 +38,9 @@
 #define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c32) /* "GRL2" */
 #define GRACE_LEDGER_RECORD 4096
 
-/* How many forked children are remembered at a time. */
+/* How many forked children are remembered at a time, and how many of each one's forebears. */
 #define GRACE_LEDGER_CHILDREN 64
+#define GRACE_LEDGER_LINEAGE  6
 
 enum grace_hook_state {
     GRACE_HOOK_OWED,
@@ -83,8 +84,11 @@ struct grace_ledger {
     _Atomic uint32_t forks;  /* children that have written themselves down */
     _Atomic int32_t next;    /* the child that is about to become the owner; 0: none */
     _Atomic int32_t watched; /* the process that the guardian watches, after a hand-over */
-    _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* see successor.h; 0: free */
-    uint32_t durable;                                 /* 1: on disk, see grace_ledger_claim */
+    _Atomic uint32_t depth;  /* of the owner, below the process that began; see successor.h */
+    _Atomic uint32_t order;  /* of the fork that made the owner */
+    _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* 0: free */
+    _Atomic uint32_t lineage[GRACE_LEDGER_CHILDREN][GRACE_LEDGER_LINEAGE];
+    uint32_t durable; /* 1: on disk, see grace_ledger_claim */
     uint32_t reserved;
     struct grace_ledger_hook hooks[];
 };

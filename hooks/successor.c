@@ -8,7 +8,8 @@
 #include "kernel.h"
 #include "text.h"
 
-#define WAIT_MS 100
+#define WAIT_MS    100
+#define MOST_TRIES 20
 
 /* An entry: the order of forking in the high half, the pid in the low one. Relaxed everywhere: each
  * stands alone, and whoever reads it looks at the process itself before believing it. */
@@ -37,19 +38,32 @@ static void await(struct grace_ledger *ledger)
     }
 }
 
-void grace_successor_add(struct grace_ledger *ledger, int pid, uint32_t order)
+/* A free slot, or that of the oldest, when all are taken by the living or by those that died
+ * without a word. It is the caller's until an entry with a pid is stored. */
+static int claim_slot(struct grace_ledger *ledger, uint32_t order)
 {
-    uint64_t entry = (uint64_t)order << 32 | (uint32_t)pid;
+    uint64_t mine = (uint64_t)order << 32;
+    int oldest = 0;
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
         uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
-        if (seen == 0 &&
-            atomic_compare_exchange_strong_explicit(&ledger->children[i], &seen, entry,
-                                                    memory_order_relaxed, memory_order_relaxed))
-            return;
+        if (seen == 0 && atomic_compare_exchange_strong(&ledger->children[i], &seen, mine))
+            return i;
+        if (order_of(seen) <
+            order_of(atomic_load_explicit(&ledger->children[oldest], memory_order_relaxed)))
+            oldest = i;
     }
-    /* All are taken, by the living or by those that died without a word: the oldest goes. */
-    atomic_store_explicit(&ledger->children[order % GRACE_LEDGER_CHILDREN], entry,
-                          memory_order_relaxed);
+    atomic_store(&ledger->children[oldest], mine);
+    return oldest;
+}
+
+void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage)
+{
+    uint32_t order = lineage->orders[lineage->depth - 1];
+    int slot = claim_slot(ledger, order);
+    for (uint32_t i = 0; i < GRACE_LEDGER_LINEAGE; i++)
+        atomic_store_explicit(&ledger->lineage[slot][i],
+                              i < lineage->depth ? lineage->orders[i] : 0, memory_order_relaxed);
+    atomic_store(&ledger->children[slot], (uint64_t)order << 32 | (uint32_t)pid);
 }
 
 /* Sequentially consistent: whoever does not find the entry any more sees `next`, which was written
@@ -140,30 +154,58 @@ bool grace_process_runs(int pid)
     return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X' && !is_exiting(end);
 }
 
-static bool is_fit(int pid, const struct grace_executable *executable)
+/* ---- choosing ------------------------------------------------------------------------------- */
+
+struct candidate {
+    int slot;
+    uint64_t entry;
+    uint32_t branch, generation;
+};
+
+/* Whether a slot holds a descendant of the owner's. Numbers in the ledger may be anything. */
+static bool read_candidate(const struct grace_ledger *ledger, int slot, struct candidate *candidate)
 {
-    struct grace_executable its;
-    return grace_process_runs(pid) &&
-           (executable == NULL || !grace_executable_of(pid, &its) ||
-            (its.device == executable->device && its.inode == executable->inode));
+    const _Atomic uint32_t *lineage = ledger->lineage[slot];
+    uint32_t depth = atomic_load(&ledger->depth), generation = 0;
+    candidate->slot = slot;
+    candidate->entry = atomic_load(&ledger->children[slot]);
+    while (generation < GRACE_LEDGER_LINEAGE && atomic_load(&lineage[generation]) != 0)
+        generation++;
+    candidate->generation = generation;
+    candidate->branch =
+        depth < GRACE_LEDGER_LINEAGE ? atomic_load(&lineage[depth]) : order_of(candidate->entry);
+    bool descends = depth == 0 || depth > GRACE_LEDGER_LINEAGE - 1 ||
+                    atomic_load(&lineage[depth - 1]) == atomic_load(&ledger->order);
+    return pid_of(candidate->entry) > 0 && candidate->branch != 0 && descends;
 }
 
-/* The slot of the one that was forked last, with its entry; -1: there is none. */
-static int find_last(const struct grace_ledger *ledger, int leaving,
-                     const struct grace_executable *executable, uint64_t *best)
+static bool goes_before(const struct candidate *one, const struct candidate *other)
 {
-    int slot = -1;
-    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
-        uint64_t entry = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
-        int pid = pid_of(entry);
-        if (pid > 0 && pid != leaving && (slot < 0 || order_of(entry) > order_of(*best)) &&
-            is_fit(pid, executable)) {
-            *best = entry;
-            slot = i;
-        }
-    }
-    return slot;
+    if (one->branch != other->branch)
+        return one->branch > other->branch;
+    if (one->generation != other->generation)
+        return one->generation < other->generation;
+    return order_of(one->entry) > order_of(other->entry);
 }
+
+static bool find_best(const struct grace_ledger *ledger, int leaving, grace_successor_fits *fits,
+                      const void *context, struct candidate *best)
+{
+    bool found = false;
+    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
+        struct candidate candidate;
+        if (!read_candidate(ledger, i, &candidate) || (found && !goes_before(&candidate, best)))
+            continue;
+        int pid = pid_of(candidate.entry);
+        if (pid == leaving || !grace_process_runs(pid) || !fits(pid, context))
+            continue;
+        *best = candidate;
+        found = true;
+    }
+    return found;
+}
+
+/* ---- the change ------------------------------------------------------------------------------ */
 
 /* `next` names it already. */
 static bool change_owner(struct grace_ledger *ledger, int leaving, int pid)
@@ -174,29 +216,65 @@ static bool change_owner(struct grace_ledger *ledger, int leaving, int pid)
     return changed;
 }
 
-int grace_successor_appoint(struct grace_ledger *ledger, int leaving,
-                            const struct grace_executable *executable)
+/* Take it out of the list and make it the owner. False: it has left in between. */
+static bool take(struct grace_ledger *ledger, int leaving, const struct candidate *candidate,
+                 bool *changed)
 {
-    for (;;) {
-        uint64_t entry = 0;
+    atomic_store(&ledger->next, pid_of(candidate->entry));
+    if (!strike_out(ledger, candidate->slot, candidate->entry)) {
+        atomic_store(&ledger->next, 0);
+        return false;
+    }
+    atomic_store(&ledger->depth, candidate->generation);
+    atomic_store(&ledger->order, order_of(candidate->entry));
+    *changed = change_owner(ledger, leaving, pid_of(candidate->entry));
+    return true;
+}
+
+int grace_successor_appoint(struct grace_ledger *ledger, int leaving, grace_successor_fits *fits,
+                            const void *context)
+{
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        struct candidate best;
+        bool changed;
         uint32_t forked = atomic_load(&ledger->forked);
         await(ledger);
-        int slot = find_last(ledger, leaving, executable, &entry);
-        if (slot < 0 && atomic_load(&ledger->forked) == forked)
-            return 0;
-        if (slot < 0)
+        if (!find_best(ledger, leaving, fits, context, &best)) {
+            if (atomic_load(&ledger->forked) == forked)
+                return 0;
             continue; /* the last one left, and left a child of its own */
-        atomic_store(&ledger->next, pid_of(entry));
-        if (strike_out(ledger, slot, entry))
-            return change_owner(ledger, leaving, pid_of(entry)) ? pid_of(entry) : 0;
-        atomic_store(&ledger->next, 0); /* it has left in between */
+        }
+        if (take(ledger, leaving, &best, &changed))
+            return changed ? pid_of(best.entry) : 0;
     }
+    return 0;
+}
+
+/* The slot of a process in the list, or -1. */
+static int find_slot(const struct grace_ledger *ledger, int pid)
+{
+    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++)
+        if (pid_of(atomic_load(&ledger->children[i])) == pid)
+            return i;
+    return -1;
+}
+
+bool grace_successor_is_child(const struct grace_ledger *ledger, int pid)
+{
+    return find_slot(ledger, pid) >= 0;
 }
 
 bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int pid)
 {
+    struct candidate candidate;
+    bool changed;
+    int slot = find_slot(ledger, pid);
+    if (slot >= 0) {
+        read_candidate(ledger, slot, &candidate);
+        if (pid_of(candidate.entry) == pid && take(ledger, leaving, &candidate, &changed))
+            return changed;
+    }
     atomic_store(&ledger->next, pid);
-    grace_successor_remove(ledger, pid);
     return change_owner(ledger, leaving, pid);
 }
 

@@ -1,7 +1,12 @@
 /*
  * Who becomes the owner when the owner leaves without a stop: old daemons fork and let the parent
  * exit. Every process that was forked without exec from the owner's tree is written into the ledger
- * by itself; the one that was forked last and lives takes over. All async-signal-safe.
+ * by itself. All async-signal-safe.
+ *
+ * It takes over who descends from the owner's last fork of which anybody lives, and in that branch
+ * the eldest generation: the daemon, not the workers that it has forked already; its child, where
+ * it forked again and left. So each is written down with its lineage: the order, counted over the
+ * whole tree, of the fork that made it, and those of its forebears' forks.
  */
 #ifndef GRACE_HOOKS_SUCCESSOR_H
 #define GRACE_HOOKS_SUCCESSOR_H
@@ -12,9 +17,15 @@
 
 #include "ledger.h"
 
-/* Write a process down that was forked as the so-many-th, and strike it out when it execs or ends.
- * False: it was not there. */
-void grace_successor_add(struct grace_ledger *ledger, int pid, uint32_t order);
+/* From the first fork to the process's own; the deepest ones share the last place. */
+struct grace_lineage {
+    uint32_t depth;
+    uint32_t orders[GRACE_LEDGER_LINEAGE];
+};
+
+/* Write a process down that was just forked, and strike it out when it execs or ends. False: it was
+ * not there. */
+void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage);
 bool grace_successor_remove(struct grace_ledger *ledger, int pid);
 
 /* For a child that could not strike itself out: if it is the one that was just taken to be the
@@ -30,18 +41,23 @@ struct grace_executable {
 };
 bool grace_executable_of(int pid, struct grace_executable *executable);
 
-/* Whether a process runs: exists, and is neither a zombie nor about to be one. Without /proc a zombie
- * counts as running. */
+/* Whether a process runs: exists, and is neither a zombie nor about to be one. Without /proc a
+ * zombie counts as running. */
 bool grace_process_runs(int pid);
 
+/* Whether a process is what the ledger takes it for: numbers of dead ones come again. */
+typedef bool grace_successor_fits(int pid, const void *context);
+
 /*
- * Make the process the owner that takes over from `leaving`: the last one forked that runs, and
- * executes the same file (NULL: any), which a process that got the number of a dead one hardly
- * does. A child leaves by striking itself out and is taken in the same way: it is one or the other.
- * Returns its pid; 0: there is none, or `leaving` is not the owner any more.
+ * Make the process that takes over from `leaving` the owner. A child leaves by striking itself out
+ * and is taken in the same way: it is one or the other. Returns its pid; 0: there is none, or
+ * `leaving` is not the owner any more.
  */
-int grace_successor_appoint(struct grace_ledger *ledger, int leaving,
-                            const struct grace_executable *executable);
+int grace_successor_appoint(struct grace_ledger *ledger, int leaving, grace_successor_fits *fits,
+                            const void *context);
+
+/* Whether a process is written down. */
+bool grace_successor_is_child(const struct grace_ledger *ledger, int pid);
 
 /* Make this process the owner instead of `leaving`, whatever it is. False: `leaving` is not the
  * owner any more. */

@@ -41,12 +41,17 @@ int grace_succession_by_file(const struct grace_keeper *keeper, int ledger_fd)
     return pid;
 }
 
+static bool has_ledger(int pid, const void *ledger_fd)
+{
+    return pid != (int)getpid() && grace_ledger_is_mapped_by(*(const int *)ledger_fd, pid);
+}
+
 int grace_succession_appoint(const struct grace_keeper *keeper, int ledger_fd)
 {
     int pid = grace_succession_by_file(keeper, ledger_fd);
     if (pid != 0 && pid != keeper->pid)
         return pid;
-    pid = grace_successor_appoint(keeper->ledger, keeper->pid, NULL);
+    pid = grace_successor_appoint(keeper->ledger, keeper->pid, has_ledger, &ledger_fd);
     if (pid != 0)
         tell(keeper, pid, "forked, no exec, alive");
     return pid;

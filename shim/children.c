@@ -22,6 +22,9 @@
  * same moment may get the same: neither is the last then. */
 static _Atomic uint32_t order;
 
+/* This process's own, from the one that libgrace was loaded into. */
+static struct grace_lineage lineage;
+
 static void go_to_fork(void)
 {
     uint32_t forked =
@@ -35,15 +38,19 @@ static void begin_as_child(void)
     if (parent == 0)
         return;
     atomic_store_explicit(&grace_shim.process, grace_getpid(), memory_order_relaxed);
-    grace_successor_add(grace_shim.ledger, grace_getpid(),
-                        atomic_load_explicit(&order, memory_order_relaxed));
+    if (lineage.depth < GRACE_LEDGER_LINEAGE)
+        lineage.depth++;
+    lineage.orders[lineage.depth - 1] = atomic_load_explicit(&order, memory_order_relaxed);
+    grace_successor_add(grace_shim.ledger, grace_getpid(), &lineage);
     grace_ledger_ring(&grace_shim.ledger->forks);
 }
 
 void grace_children_setup(void)
 {
-    if (grace_shim.plan->daemonize && grace_shim.plan->hook_count > 0)
-        pthread_atfork(go_to_fork, NULL, begin_as_child);
+    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
+        return;
+    atomic_store(&grace_shim.ledger->depth, 0); /* after an exec lineages begin anew */
+    pthread_atfork(go_to_fork, NULL, begin_as_child);
 }
 
 /* Whether this is a forked child with memory of its own, written down in the ledger. */
@@ -66,11 +73,19 @@ bool grace_child_leaves(void)
 
 void grace_child_returns(void)
 {
-    grace_successor_add(grace_shim.ledger, grace_getpid(),
-                        atomic_load_explicit(&order, memory_order_relaxed));
+    grace_successor_add(grace_shim.ledger, grace_getpid(), &lineage);
 }
 
 /* ---- the hand-over -------------------------------------------------------------------------- */
+
+/* The same program still. */
+static bool is_same_program(int pid, const void *own)
+{
+    const struct grace_executable *executable = own;
+    struct grace_executable its;
+    return !grace_executable_of(pid, &its) ||
+           (its.device == executable->device && its.inode == executable->inode);
+}
 
 /* The new owner's pid, when `self` is the owner no longer. */
 static int appoint(int32_t self, const char **why)
@@ -82,11 +97,13 @@ static int appoint(int32_t self, const char **why)
     if (pid != 0 && pid != self) {
         *why = "named by the pid file";
         /* What is not a child of ours can only be looked after from outside. */
-        if (grace_guardian_pid() > 0 || grace_successor_remove(ledger, pid))
+        if (grace_guardian_pid() > 0 || grace_successor_is_child(ledger, pid))
             return grace_successor_appoint_pid(ledger, self, pid) ? pid : 0;
     }
     *why = "forked, no exec, alive";
-    return grace_executable_of(self, &own) ? grace_successor_appoint(ledger, self, &own) : 0;
+    if (!grace_executable_of(self, &own))
+        return 0;
+    return grace_successor_appoint(ledger, self, is_same_program, &own);
 }
 
 /* The guardian has the new owner in its hands before the old one is gone: from then on it cannot

@@ -244,7 +244,8 @@ START_TEST(random_files_do_no_harm)
     srandom(seed);
     unsigned let_in = 0;
     for (int round = 0; round < 20000; round++) {
-        uint32_t words[512];
+        uint32_t
+            words[(sizeof(struct grace_ledger) + 40 * sizeof(struct grace_ledger_hook)) / 4 + 4];
         size_t hooks = (size_t)random() % 40;
         struct grace_ledger *head = (struct grace_ledger *)words;
         size_t size = sizeof *head + hooks * sizeof head->hooks[0];
