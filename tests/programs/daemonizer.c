@@ -262,6 +262,47 @@ static int by_last_of_many(void)
     return by_fork_setsid();
 }
 
+/* Workers are there before the parent leaves, forked after the daemon. */
+static int by_pool(void)
+{
+    int ready[2], alive[2];
+    char byte;
+    if (pipe(ready) != 0 || pipe(alive) != 0)
+        return 99;
+    if (fork() > 0) {
+        close(alive[0]);
+        close(alive[1]);
+        return read(ready[0], &byte, 1) == 1 ? 0 : 96;
+    }
+    setsid();
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0) {
+            wait_for_end(alive);
+            _exit(0);
+        }
+    close(alive[0]);
+    if (write(ready[1], "r", 1) != 1)
+        return 95;
+    return work();
+}
+
+/* A helper of the first process lives, and the child that forked the daemon is gone. */
+static int by_pool_of_grandchild(void)
+{
+    int alive[2];
+    if (pipe(alive) != 0)
+        return 99;
+    if (fork() == 0) {
+        wait_for_end(alive);
+        _exit(0);
+    }
+    close(alive[0]);
+    pid_t child = fork();
+    if (child > 0)
+        return waitpid(child, NULL, 0) == child ? 0 : 99;
+    return by_pool();
+}
+
 /* The last step of becoming a daemon is an exec of itself, once the parent is gone. */
 static int by_executing_itself(void)
 {
@@ -390,6 +431,8 @@ static const struct way {
     {"second-child", by_second_child},
     {"helper-last", by_helper_last},
     {"last-of-many", by_last_of_many},
+    {"pool", by_pool},
+    {"pool-of-grandchild", by_pool_of_grandchild},
     {"executes-itself", by_executing_itself},
     {"fork-of-the-kernel", by_fork_of_the_kernel},
     {"parent-exits-1", parent_exits_1},

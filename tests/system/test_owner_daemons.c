@@ -14,9 +14,20 @@
 #define COUNT(list) ((int)(sizeof(list) / sizeof((list)[0])))
 
 static const char *const ways[] = {
-    "daemon-0-0",       "daemon-1-1",   "fork-setsid", "return",
-    "setsid-twice",     "ready-pipe",   "_exit",       "raw-exit",
-    "second-child",     "last-of-many", "again",       "closes-everything",
+    "daemon-0-0",
+    "daemon-1-1",
+    "fork-setsid",
+    "return",
+    "setsid-twice",
+    "ready-pipe",
+    "_exit",
+    "raw-exit",
+    "second-child",
+    "last-of-many",
+    "again",
+    "closes-everything",
+    "pool",
+    "pool-of-grandchild",
     "parents-pid-file",
 };
 
@@ -80,7 +91,7 @@ static pid_t wait_guardian(void)
 static void end_daemon(struct process *process, const struct ending *ending)
 {
     expect_order_now("");
-    expect(guardian_pid() > 0);
+    wait_guardian();
     expect_status(stop_with(process, ending->signo), ending->status);
     expect_order(order_of(process, ending->cause, ending->inside));
 }
@@ -122,7 +133,7 @@ START_TEST(a_daemon_that_executes_itself_stays_the_owner)
                                             "executes-itself"};
     three_hooks("");
     struct process *process = become_daemon(GRACED, executing[_i / 3], "default");
-    pid_t guardian = guardian_pid();
+    pid_t guardian = wait_guardian();
     for (int i = 0; i < 2; i++) {
         unlink("pid");
         send_signal(process, SIGHUP);
