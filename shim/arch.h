@@ -5,6 +5,7 @@
 #ifndef GRACE_SHIM_ARCH_H
 #define GRACE_SHIM_ARCH_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -102,6 +103,13 @@ static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long nu
     return false;
 }
 
+/* Have a system call that the context stands before fail with EINTR. */
+static inline void grace_context_interrupt(ucontext_t *context)
+{
+    context->uc_mcontext.gregs[REG_RIP] += GRACE_SYSCALL_LENGTH;
+    context->uc_mcontext.gregs[REG_RAX] = -EINTR;
+}
+
 /* Have the context go on in function(argument), as if it had been called there. */
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
                                           long argument)
@@ -172,6 +180,12 @@ static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long nu
     (void)context;
     (void)may;
     return false;
+}
+
+static inline void grace_context_interrupt(ucontext_t *context)
+{
+    context->uc_mcontext.pc += GRACE_SYSCALL_LENGTH;
+    context->uc_mcontext.regs[0] = (unsigned long)-EINTR;
 }
 
 static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),

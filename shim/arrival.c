@@ -56,6 +56,7 @@ void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned sl
         errno = saved_errno;
         return;
     }
+    grace_resume_revoke(context);
     if (disposition.once)
         grace_disposition_reset(signo, slot);
     errno = saved_errno;

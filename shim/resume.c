@@ -40,6 +40,11 @@ static __thread struct {
     int saved_errno;
 } mark __attribute__((tls_model("initial-exec")));
 
+/* Where a call was moved back to be made again, until it is. */
+static __thread struct {
+    uintptr_t ip, sp;
+} repeated __attribute__((tls_model("initial-exec")));
+
 /* libc's frames between a wrapper and the system call instruction are smaller than this. */
 #define CALL_DEPTH 4096
 
@@ -80,10 +85,22 @@ void grace_resume_mark(ucontext_t *context, int saved_errno)
     if (grace_context_result(context) != -EINTR)
         return;
     if (grace_safepoint_is_libc(grace_context_ip(context)) &&
-        grace_context_repeat(context, may_be_repeated))
+        grace_context_repeat(context, may_be_repeated)) {
+        repeated.ip = grace_context_ip(context);
+        repeated.sp = grace_context_sp(context);
         return;
+    }
     mark.sp = grace_context_sp(context);
     mark.saved_errno = saved_errno;
+}
+
+void grace_resume_revoke(ucontext_t *context)
+{
+    mark.sp = 0;
+    if (repeated.ip != 0 && grace_context_ip(context) == repeated.ip &&
+        grace_context_sp(context) == repeated.sp)
+        grace_context_interrupt(context);
+    repeated.ip = 0;
 }
 
 bool grace_resume(const void *frame)

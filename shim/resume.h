@@ -18,6 +18,11 @@ void grace_resume_setup(void);
  */
 void grace_resume_mark(ucontext_t *context, int saved_errno);
 
+/* The target's handler is about to run: a call that was to be made again for the signal that was
+ * kept back, and has not begun yet, fails with EINTR after all. It would wait for a signal that has
+ * been. Async-signal-safe. */
+void grace_resume_revoke(ucontext_t *context);
+
 /*
  * Whether the call just made below `frame` (the caller's frame address), which failed with EINTR,
  * is to go on. If so takes the mark away and gives errno its old value. Async-signal-safe.
