@@ -133,8 +133,14 @@ int64_t now_ms(void);
  * waited for. Waits until it is an orphan. */
 struct process *adopt(pid_t pid);
 
+/* The same for the one that a pid file names, once it names one. */
+struct process *adopt_from(const char *pid_file);
+
 /* The number in a file, once there is one: a pid file. */
 pid_t pid_in(const char *file);
+
+/* The orphan of this story with a name, once there is one. */
+pid_t orphan_named(const char *name);
 
 /* The one guardian of this story; 0: there is none. */
 pid_t guardian_pid(void);

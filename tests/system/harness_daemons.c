@@ -90,6 +90,20 @@ struct process *adopt(pid_t pid)
     return process;
 }
 
+struct process *adopt_from(const char *pid_file)
+{
+    struct member member;
+    for (int64_t since = now_ms();;) {
+        /* Some write the parent's pid before their own. */
+        int pid = atoi(contents(pid_file));
+        if (pid > 0 && read_member(pid, &member) && member.parent == getpid() &&
+            member.state != 'Z')
+            return adopt(pid);
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "no orphan's pid in %s", pid_file);
+    }
+}
+
 pid_t pid_in(const char *file)
 {
     const char *words = "";
@@ -99,19 +113,34 @@ pid_t pid_in(const char *file)
     return atoi(words);
 }
 
-pid_t guardian_pid(void)
+/* The child of this process with a name; 0: none. */
+static pid_t child_named(const char *name)
 {
     static struct member all[MOST];
     size_t count = read_all(all, MOST);
     pid_t found = 0;
     for (size_t i = 0; i < count; i++) {
-        if (all[i].parent != getpid() || strcmp(all[i].name, GUARDIAN) != 0)
+        if (all[i].parent != getpid() || strcmp(all[i].name, name) != 0)
             continue;
         if (found != 0)
-            story_fail(__FILE__, __LINE__, "two guardians, %d and %d", found, all[i].pid);
+            story_fail(__FILE__, __LINE__, "two of %s: %d and %d", name, found, all[i].pid);
         found = all[i].pid;
     }
     return found;
+}
+
+pid_t orphan_named(const char *name)
+{
+    pid_t pid;
+    for (int64_t since = now_ms(); (pid = child_named(name)) == 0;)
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "no %s", name);
+    return pid;
+}
+
+pid_t guardian_pid(void)
+{
+    return child_named(GUARDIAN);
 }
 
 /* Whether it comes from this story, and not from its guardian. */
