@@ -94,7 +94,7 @@ void grace_successor_settle(struct grace_ledger *ledger, int pid)
 
 int grace_pidfile_read(const char *path)
 {
-    char text[32];
+    char text[32] = "";
     long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     long length = fd < 0 ? 0 : grace_kernel(SYS_read, fd, text, sizeof text);
     if (fd >= 0)
@@ -117,7 +117,7 @@ static void proc_path(char *path, size_t size, int pid, const char *file)
 bool grace_executable_of(int pid, struct grace_executable *executable)
 {
     char path[64];
-    struct statx about;
+    struct statx about = {.stx_ino = 0};
     proc_path(path, sizeof path, pid, "exe");
     if (grace_kernel(SYS_statx, AT_FDCWD, path, 0, STATX_INO, &about) < 0)
         return false;
@@ -235,7 +235,7 @@ int grace_successor_appoint(struct grace_ledger *ledger, int leaving, grace_succ
                             const void *context)
 {
     for (int tries = 0; tries < MOST_TRIES; tries++) {
-        struct candidate best;
+        struct candidate best = {.slot = -1};
         bool changed;
         uint32_t forked = atomic_load(&ledger->forked);
         await(ledger);

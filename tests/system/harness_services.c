@@ -201,6 +201,7 @@ void service_lives(const struct service *service)
         skip("%s needs root", service->name);
     while (stops < 5 && service->stops[stops].signo != 0)
         stops++;
+    expect(stops > 0);
     config("%s\nlog = { to = \"file\"; path = \"%s\"; };\nhooks = (%s, %s, %s);\n",
            service->programs != NULL ? text("programs = [\"%s\"];", service->programs) : "",
            here("log"), hook_command("A", "phase = \"announce\";"), hook_plugin("B", ""),

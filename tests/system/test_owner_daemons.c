@@ -147,19 +147,18 @@ END_TEST
 /* ---- the parent's end is the end ------------------------------------------------------------- */
 
 static const struct {
-    const char *way;
+    const char *way, *cause;
     int status;
-    const char *cause;
     bool inside;
 } last_ends[] = {
-    {"parent-exits-1", EXITED(1), "exit", true},
-    {"parent-dies", KILLED(SIGKILL), "killed", false},
-    {"parent-is-stopped", KILLED(SIGTERM), "signal", true},
-    {"parent-handles-stop", EXITED(0), "signal", true},
-    {"vforked-program", EXITED(0), "return", true},
-    {"spawned-program", EXITED(0), "return", true},
-    {"executed-program", EXITED(0), "return", true},
-    {"nobody", EXITED(0), "return", true},
+    {"parent-exits-1", "exit", EXITED(1), true},
+    {"parent-dies", "killed", KILLED(SIGKILL), false},
+    {"parent-is-stopped", "signal", KILLED(SIGTERM), true},
+    {"parent-handles-stop", "signal", EXITED(0), true},
+    {"vforked-program", "return", EXITED(0), true},
+    {"spawned-program", "return", EXITED(0), true},
+    {"executed-program", "return", EXITED(0), true},
+    {"nobody", "return", EXITED(0), true},
 };
 
 static void ends_with_parent(const char *how, int status, const char *cause, bool inside)
