@@ -17,7 +17,8 @@ CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -MMD -MP
 # protector: a thread without libc's TLS may run a handler of ours.
 PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interposition
 
-# Every .c file of a folder belongs to that folder's part; a plugin is a file of hooks/ named below.
+# Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
+# what it needs of files in a folder of its name, and of libraries in NAME_libs.
 PLUGINS   := flush
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
@@ -44,11 +45,14 @@ $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
 $(BUILD)/grace: $(ops_obj) $(hooks_obj) $(config_obj)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+$(foreach plugin,$(PLUGINS),$(eval $(BUILD)/hooks/$(plugin).so: \
+    $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard hooks/$(plugin)/*.c))))
+
 # What a plugin shares with the rest of libgrace is linked into it: it looks up nothing in the target.
 $(BUILD)/hooks/flush.so: $(BUILD)/obj/hooks/flush_stdio.o $(BUILD)/obj/hooks/kernel.o
 $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $($*_libs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
 
 $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
@@ -203,9 +207,9 @@ bench: $(products) $(BUILD)/tests/bench/bench $(bench_programs)
 # ---- lint ----------------------------------------------------------------------------------------
 
 # Each file is looked at again only after it, a header or the settings changed.
-lint_src  := $(filter-out tests/programs/hooks/%,$(wildcard config/*.c hooks/*.c shim/*.c shim/*/*.c ops/*.c tests/*.c \
+lint_src  := $(filter-out tests/programs/hooks/%,$(wildcard config/*.c hooks/*.c hooks/*/*.c shim/*.c shim/*/*.c ops/*.c tests/*.c \
              tests/unit/*.c tests/system/*.c tests/bench/*.c))
-lint_hdr  := $(wildcard config/*.h hooks/*.h shim/*.h shim/*/*.h ops/*.h tests/*.h tests/*/*.h)
+lint_hdr  := $(wildcard config/*.h hooks/*.h hooks/*/*.h shim/*.h shim/*/*.h ops/*.h tests/*.h tests/*/*.h)
 formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
              tests/programs/*/*.cc tests/fuzz/*.c)
 manuals   := $(wildcard config/*.[1-8] hooks/*.[1-8] shim/*.[1-8] ops/*.[1-8])
