@@ -106,7 +106,7 @@ test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/
 CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
-shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c))
+shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c shim/drain/*.c))
 $(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
 

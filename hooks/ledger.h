@@ -35,7 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c32) /* "GRL2" */
+#define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c33) /* "GRL3" */
 #define GRACE_LEDGER_RECORD 4096
 
 /* How many forked children are remembered at a time, and how many of each one's forebears. */
@@ -58,6 +58,20 @@ enum grace_stop_stage {
     GRACE_STAGE_LED,      /* libgrace leads: it must be over by the deadline */
     GRACE_STAGE_DISMISSED /* the owner has become another program with hooks of its own */
 };
+
+/* How far the drain has come. */
+enum grace_drain_state {
+    GRACE_DRAIN_NONE,     /* not begun, or there was nothing to drain */
+    GRACE_DRAIN_HOLD,     /* serving on, so that load balancers notice */
+    GRACE_DRAIN_DRAINING, /* closing listeners, waiting for connections */
+    GRACE_DRAIN_OVER
+};
+
+/* What somebody beside the target wants of a stop that is under way; a set in `wishes`. Whoever
+ * adds one rings `answered`, too. */
+#define GRACE_WISH_NO_DRAIN 1u /* end the drain now; its hooks and all others still run */
+#define GRACE_WISH_FORCE    2u /* as a second stop signal: cut to the end */
+#define GRACE_WISH_ABORT    4u /* take the stop back: heeded up to the end of the drain only */
 
 struct grace_ledger_hook {
     _Atomic uint32_t state;   /* enum grace_hook_state */
@@ -88,8 +102,15 @@ struct grace_ledger {
     _Atomic uint32_t order;  /* of the fork that made the owner */
     _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* 0: free */
     _Atomic uint32_t lineage[GRACE_LEDGER_CHILDREN][GRACE_LEDGER_LINEAGE];
-    uint32_t durable; /* 1: on disk, see grace_ledger_claim */
-    uint32_t reserved;
+    uint32_t durable;        /* 1: on disk, see grace_ledger_claim */
+    _Atomic uint32_t wishes; /* futex: set of GRACE_WISH_…; cleared with each stop's end */
+    _Atomic uint32_t drain;  /* enum grace_drain_state */
+    _Atomic uint32_t drain_listeners; /* closed to new connections */
+    _Atomic uint32_t drain_busy;      /* accepted connections with something in flight … */
+    _Atomic uint32_t drain_idle;      /* … and without */
+    _Atomic uint32_t drain_finished;  /* connections that are gone since the drain began */
+    _Atomic uint32_t drain_cut;       /* … and those that were in flight when it ended */
+    _Atomic uint64_t drain_until_ms;  /* when hold or drain end at the latest: CLOCK_MONOTONIC */
     struct grace_ledger_hook hooks[];
 };
 

@@ -1,0 +1,12 @@
+/* The addresses at which connections are accepted here. See addresses.c. Conductor only. */
+#ifndef GRACE_SHIM_DRAIN_ADDRESSES_H
+#define GRACE_SHIM_DRAIN_ADDRESSES_H
+
+/* Add a listener's address, a TCP port, or any name that a Unix socket may have. */
+void grace_drain_address_add(int listener);
+void grace_drain_address_port(unsigned port);
+void grace_drain_address_any_name(void);
+
+void grace_drain_addresses_forget(void);
+
+#endif
