@@ -128,6 +128,14 @@ $(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP $($*_flags) -o $@ $< -lpthread
 
+# Larger ones: a folder each.
+program_folders := $(BUILD)/tests/programs/server
+test_programs   += $(program_folders)
+$(BUILD)/tests/programs/server: $(wildcard tests/programs/server/*.[ch])
+$(program_folders): | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -o $@ $(filter %.c,$^) -lpthread
+
 $(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CXX) -O1 -g -Wall -Wextra -MMD -MP -o $@ $< -lpthread
