@@ -94,6 +94,10 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
  *     GRACE_SIGNAL            "TERM" …; empty: no signal
  *     GRACE_EXIT_STATUS       a number; empty: not known, or a signal
  *     GRACE_SENDER_PID, GRACE_SENDER_UID   who sent the signal; empty: not known
+ *     GRACE_GONE              1: the target has ended; 0: not yet
+ *     GRACE_DURATION_MS       since the stop began
+ *     GRACE_HOOKS_DONE GRACE_HOOKS_FAILED GRACE_HOOKS_SKIPPED           so far
+ *     GRACE_CONNECTIONS_FINISHED GRACE_CONNECTIONS_CUT                  by the drain
  *     SERVICE_RESULT, EXIT_CODE, EXIT_STATUS   as systemd.exec(5) spells them; absent while neither
  *                             a signal nor an exit status is known
  *

@@ -94,6 +94,13 @@ static void add_stop(struct filling *filling, const struct grace_stop *stop)
     add_number(filling, "GRACE_REMAINING_MS", grace_stop_remaining_ms(stop));
     add_number_if(filling, "GRACE_SENDER_PID", stop->sender_pid > 0, stop->sender_pid);
     add_number_if(filling, "GRACE_SENDER_UID", stop->sender_uid >= 0, stop->sender_uid);
+    add_number(filling, "GRACE_GONE", stop->gone);
+    add_number(filling, "GRACE_DURATION_MS", stop->duration_ms);
+    add_number(filling, "GRACE_HOOKS_DONE", stop->hooks_done);
+    add_number(filling, "GRACE_HOOKS_FAILED", stop->hooks_failed);
+    add_number(filling, "GRACE_HOOKS_SKIPPED", stop->hooks_skipped);
+    add_number(filling, "GRACE_CONNECTIONS_FINISHED", stop->connections_finished);
+    add_number(filling, "GRACE_CONNECTIONS_CUT", stop->connections_cut);
     add_systemd(filling, stop);
 }
 
@@ -107,10 +114,27 @@ static bool has_name(const char *variable, const char *name)
 static bool tells_of_a_stop(const char *variable)
 {
     static const char *const names[] = {
-        "GRACE_PID",          "GRACE_CAUSE",      "GRACE_SIGNAL",     "GRACE_EXIT_STATUS",
-        "GRACE_HOOK",         "GRACE_PHASE",      "GRACE_PROGRAM",    "GRACE_ATTEMPT",
-        "GRACE_REMAINING_MS", "GRACE_SENDER_PID", "GRACE_SENDER_UID", "SERVICE_RESULT",
-        "EXIT_CODE",          "EXIT_STATUS",
+        "GRACE_PID",
+        "GRACE_CAUSE",
+        "GRACE_SIGNAL",
+        "GRACE_EXIT_STATUS",
+        "GRACE_HOOK",
+        "GRACE_PHASE",
+        "GRACE_PROGRAM",
+        "GRACE_ATTEMPT",
+        "GRACE_REMAINING_MS",
+        "GRACE_SENDER_PID",
+        "GRACE_SENDER_UID",
+        "SERVICE_RESULT",
+        "EXIT_CODE",
+        "EXIT_STATUS",
+        "GRACE_GONE",
+        "GRACE_DURATION_MS",
+        "GRACE_HOOKS_DONE",
+        "GRACE_HOOKS_FAILED",
+        "GRACE_HOOKS_SKIPPED",
+        "GRACE_CONNECTIONS_FINISHED",
+        "GRACE_CONNECTIONS_CUT",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (has_name(variable, names[i]))

@@ -160,8 +160,22 @@ struct grace_stop {
     int64_t (*remaining_ms)(void *context);
     void (*log)(void *context, int level, const char *text);
     int32_t core_dumped; /* 1 when the target left a core dump */
-    int32_t reserved2;
+    int32_t gone;        /* 1 when the target has ended: its pid may be another process's by now */
+
+    /* What follows is there where `size` says so: GRACE_STOP_HAS(stop, log_file). */
+    const char *log_file; /* the file that libgrace logs to; NULL: it logs elsewhere */
+    int64_t duration_ms;  /* since the stop began */
+    uint32_t hooks_done;  /* of this stop, so far */
+    uint32_t hooks_failed;
+    uint32_t hooks_skipped;        /* not run: no time left, cut short, or aborted */
+    uint32_t connections_finished; /* that the drain saw to their end */
+    uint32_t connections_cut;      /* that were in flight when it ended */
+    uint32_t reserved2;
 };
+
+/* Whether the libgrace that runs the plugin knows a member of struct grace_stop. */
+#define GRACE_STOP_HAS(stop, member)                                                               \
+    ((stop)->size >= offsetof(struct grace_stop, member) + sizeof((stop)->member))
 
 /* Milliseconds until this hook's timeout or the stop's deadline, whichever is first; never below 0.
  */

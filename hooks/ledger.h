@@ -111,6 +111,9 @@ struct grace_ledger {
     _Atomic uint32_t drain_finished;  /* connections that are gone since the drain began */
     _Atomic uint32_t drain_cut;       /* … and those that were in flight when it ended */
     _Atomic uint64_t drain_until_ms;  /* when hold or drain end at the latest: CLOCK_MONOTONIC */
+    _Atomic uint64_t began_ms;        /* when the stop began: CLOCK_MONOTONIC; 0: not known */
+    _Atomic uint32_t counted;         /* 1: the stop is in the metrics, or somebody is at it */
+    uint32_t reserved;
     struct grace_ledger_hook hooks[];
 };
 

@@ -314,6 +314,7 @@ static void finish(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
     int status;
+    keeper->gone = true;
     grace_keeper_read_cause(keeper);
     if (!guardian->missed && grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
         grace_keeper_set_ending(keeper, status);

@@ -14,6 +14,7 @@
 #include "hooks/log.h"
 #include "hooks/report.h"
 #include "hooks/spawn.h"
+#include "hooks/story.h"
 
 extern char **environ;
 
@@ -118,6 +119,24 @@ void grace_keeper_set_ending(struct grace_keeper *keeper, int wait_status)
         keeper->cause = GRACE_CAUSE__EXIT; /* a raw exit_group: none of libc's doors was used */
 }
 
+struct grace_stop grace_keeper_describe(const struct grace_keeper *keeper)
+{
+    struct grace_stop stop = {
+        .size = sizeof stop,
+        .program = keeper->program,
+        .cause = grace_cause_name(keeper->cause),
+        .pid = keeper->pid,
+        .signo = keeper->signo,
+        .exit_status = keeper->status,
+        .sender_pid = keeper->sender_pid,
+        .sender_uid = keeper->sender_uid,
+        .core_dumped = keeper->core_dumped,
+        .gone = keeper->gone,
+    };
+    grace_story_add_counts(&stop, keeper->ledger, keeper->plan->hook_count);
+    return stop;
+}
+
 /* ---- one hook ------------------------------------------------------------------------------ */
 
 static int64_t remaining_ms(void *context)
@@ -133,22 +152,12 @@ static void run_once(void *context, const struct grace_loaded_hook *hook, uint32
     static struct grace_environment environment;
     const struct grace_keeper *keeper = context;
     uint64_t until = grace_kernel_now_ms() + timeout_ms;
-    struct grace_stop stop = {
-        .size = sizeof stop,
-        .program = keeper->program,
-        .hook = hook->plan->name,
-        .phase = grace_phase_name(hook->plan->phase),
-        .cause = grace_cause_name(keeper->cause),
-        .pid = keeper->pid,
-        .signo = keeper->signo,
-        .exit_status = keeper->status,
-        .sender_pid = keeper->sender_pid,
-        .sender_uid = keeper->sender_uid,
-        .attempt = (int32_t)attempt,
-        .context = &until,
-        .remaining_ms = remaining_ms,
-        .core_dumped = keeper->core_dumped,
-    };
+    struct grace_stop stop = grace_keeper_describe(keeper);
+    stop.hook = hook->plan->name;
+    stop.phase = grace_phase_name(hook->plan->phase);
+    stop.attempt = (int32_t)attempt;
+    stop.context = &until;
+    stop.remaining_ms = remaining_ms;
     _Atomic int32_t running = 0;
     struct grace_command_result command;
     grace_command_run_for(&hook->command, grace_environment_fill(&environment, environ, &stop),

@@ -25,6 +25,7 @@ struct grace_keeper {
     enum grace_cause cause;
     int signo, status, sender_pid, sender_uid;
     bool core_dumped;
+    bool gone; /* the owner has ended */
     uint64_t deadline_ms; /* CLOCK_MONOTONIC; no hook runs beyond it */
     bool aborted;         /* a hook with on_failure = "abort" failed */
     unsigned done, failed, skipped;
@@ -56,6 +57,9 @@ void grace_keeper_read_cause(struct grace_keeper *keeper);
 /* Set the cause from a wait status: what it cannot explain (the owner said that it exits, and was
  * killed) counts as killed or crash. */
 void grace_keeper_set_ending(struct grace_keeper *keeper, int wait_status);
+
+/* The stop as hooks are told of it, but for what differs from hook to hook. */
+struct grace_stop grace_keeper_describe(const struct grace_keeper *keeper);
 
 /* Run all that is owed, in order, with a line before and after when there is anything. */
 void grace_keeper_run_all(struct grace_keeper *keeper);

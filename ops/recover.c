@@ -81,6 +81,7 @@ static void settle(struct recover *recover, const char *path,
     }
     grace_log_setup(&keeper.plan->log, record->program);
     grace_log_speak_for(record->pid);
+    keeper.gone = true;
     grace_keeper_read_cause(&keeper);
     if (keeper.cause == GRACE_CAUSE_NONE)
         keeper.cause = GRACE_CAUSE_KILLED; /* it had no time to say anything */

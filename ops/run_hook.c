@@ -9,7 +9,6 @@
  */
 #include "run_hook.h"
 
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,70 +17,8 @@
 
 #include "config/plan.h"
 #include "config/problem.h"
-#include "config/signals.h"
-#include "hooks/kernel.h"
 #include "hooks/plugin.h"
-
-static const char *text_variable(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL ? value : "";
-}
-
-/* A number of the environment; `fallback` when it is empty, absent, or no number. */
-static int64_t number_variable(const char *name, int64_t fallback)
-{
-    const char *value = text_variable(name);
-    char *end;
-    intmax_t number = strtoimax(value, &end, 10);
-    return *value != '\0' && *end == '\0' ? (int64_t)number : fallback;
-}
-
-static int32_t small_variable(const char *name, int32_t fallback)
-{
-    int64_t number = number_variable(name, fallback);
-    return number >= INT32_MIN && number <= INT32_MAX ? (int32_t)number : fallback;
-}
-
-static int64_t remaining_ms(void *context)
-{
-    const uint64_t *until = context;
-    uint64_t now = grace_kernel_now_ms();
-    return now < *until ? (int64_t)(*until - now) : 0;
-}
-
-/* The runner takes each line of our output into the log, under the hook's name. */
-static void log_line(void *context, int level, const char *text)
-{
-    (void)context;
-    const char *prefix = level == GRACE_HOOK_ERROR     ? "error: "
-                         : level == GRACE_HOOK_WARNING ? "warning: "
-                                                       : "";
-    if (level <= GRACE_HOOK_INFO)
-        fprintf(stderr, "%s%s\n", prefix, text);
-}
-
-static struct grace_stop read_stop(uint64_t *until)
-{
-    *until = grace_kernel_now_ms() + (uint64_t)number_variable("GRACE_REMAINING_MS", 5000);
-    return (struct grace_stop){
-        .size = sizeof(struct grace_stop),
-        .program = text_variable("GRACE_PROGRAM"),
-        .hook = text_variable("GRACE_HOOK"),
-        .phase = text_variable("GRACE_PHASE"),
-        .cause = text_variable("GRACE_CAUSE"),
-        .pid = small_variable("GRACE_PID", 0),
-        .signo = grace_signal_find(text_variable("GRACE_SIGNAL")),
-        .exit_status = small_variable("GRACE_EXIT_STATUS", -1),
-        .sender_pid = small_variable("GRACE_SENDER_PID", 0),
-        .sender_uid = small_variable("GRACE_SENDER_UID", -1),
-        .attempt = small_variable("GRACE_ATTEMPT", 1),
-        .context = until,
-        .remaining_ms = remaining_ms,
-        .log = log_line,
-        .core_dumped = strcmp(text_variable("EXIT_CODE"), "dumped") == 0,
-    };
-}
+#include "told.h"
 
 static void print_problems(struct grace_problems *problems)
 {
@@ -103,7 +40,8 @@ static const struct grace_hook_plan *find_hook(const struct grace_plan *plan, co
     return NULL;
 }
 
-static int run_plugin(const struct grace_hook_plan *hook, const char *file)
+static int run_plugin(const struct grace_plan *plan, const struct grace_hook_plan *hook,
+                      const char *file)
 {
     struct grace_error error = {.size = sizeof error};
     struct grace_plugin plugin;
@@ -112,7 +50,8 @@ static int run_plugin(const struct grace_hook_plan *hook, const char *file)
         return EX_CONFIG;
     }
     uint64_t until;
-    struct grace_stop stop = read_stop(&until);
+    struct grace_stop stop = grace_told_stop(&until);
+    stop.log_file = plan->log.path;
     error.text[0] = '\0';
     int failed = plugin.hook->run(plugin.state, &stop, &error) != 0;
     if (failed)
@@ -141,7 +80,7 @@ int grace_run_hook_main(int argc, char **argv)
     if (hook == NULL || hook->plugin == NULL)
         fprintf(stderr, "%s has no hook \"%s\" with a plugin\n", argv[1], argv[2]);
     else
-        result = run_plugin(hook, argv[3]);
+        result = run_plugin(plan, hook, argv[3]);
     /* The plugin may keep the plan's strings: it ends with the process. */
     return result;
 }

@@ -15,6 +15,7 @@
 #include "hooks/command.h"
 #include "hooks/log.h"
 #include "hooks/report.h"
+#include "hooks/story.h"
 #include "raw.h"
 
 static struct {
@@ -81,7 +82,7 @@ static int call_inside(void *argument)
 static struct grace_stop describe(const struct grace_hook_plan *hook, uint32_t attempt)
 {
     const struct grace_stop_facts *facts = grace_stop_facts();
-    return (struct grace_stop){
+    struct grace_stop stop = {
         .size = sizeof(struct grace_stop),
         .program = grace_shim.program,
         .hook = hook->name,
@@ -95,7 +96,10 @@ static struct grace_stop describe(const struct grace_hook_plan *hook, uint32_t a
         .attempt = (int32_t)attempt,
         .remaining_ms = remaining_ms,
         .log = log_for_hook,
+        .log_file = grace_shim.plan->log.path,
     };
+    grace_story_add_counts(&stop, grace_shim.ledger, grace_shim.plan->hook_count);
+    return stop;
 }
 
 static void run_inside(const struct grace_loaded_hook *hook, uint32_t attempt, uint32_t timeout_ms,

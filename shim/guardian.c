@@ -250,6 +250,7 @@ void grace_guardian_tell(enum grace_stop_stage stage)
     atomic_store_explicit(&ledger->status, facts->status, memory_order_relaxed);
     atomic_store_explicit(&ledger->sender_pid, facts->sender_pid, memory_order_relaxed);
     atomic_store_explicit(&ledger->sender_uid, facts->sender_uid, memory_order_relaxed);
+    atomic_store_explicit(&ledger->began_ms, facts->began_ms, memory_order_relaxed);
     atomic_store_explicit(&ledger->stage, stage, memory_order_release);
     if (keeper == GUARDIAN)
         grace_ledger_ring(&ledger->asked);
