@@ -129,12 +129,14 @@ $(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP $($*_flags) -o $@ $< -lpthread
 
 # Larger ones: a folder each.
-program_folders := $(BUILD)/tests/programs/server
+program_folders := $(BUILD)/tests/programs/server $(BUILD)/tests/programs/load
 test_programs   += $(program_folders)
 $(BUILD)/tests/programs/server: $(wildcard tests/programs/server/*.[ch])
+$(BUILD)/tests/programs/load: $(wildcard tests/programs/load/*.[ch]) | $(BUILD)/deps.check
+$(BUILD)/tests/programs/load: folder_libs = -lssl -lcrypto
 $(program_folders): | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -o $@ $(filter %.c,$^) -lpthread
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -o $@ $(filter %.c,$^) -lpthread $(folder_libs)
 
 $(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
 	@mkdir -p $(@D)
