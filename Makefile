@@ -103,10 +103,12 @@ test_programs := $(program_src:tests/programs/%.c=$(BUILD)/tests/programs/%) \
 test_plugin_src := $(wildcard tests/programs/hooks/*.c)
 test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/%.so) \
                 $(patsubst tests/programs/hooks/%.cc,$(BUILD)/tests/hooks/%.so,$(wildcard tests/programs/hooks/*.cc))
+# Objects for the tests of late redirection: one source, built in each way that binds its calls.
+test_objects := $(patsubst %,$(BUILD)/tests/objects/%.so,caller_eager caller_lazy caller_noplt libgrace-caller redirector)
 CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
-shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c shim/drain/*.c))
+shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c shim/drain/*.c shim/late/*.c))
 $(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
@@ -121,6 +123,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/suite.o $(BUILD)/l
 
 $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harness_obj) | $(BUILD)/deps.check
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
+
+$(BUILD)/tests/unit/test_redirect: LDFLAGS += -rdynamic
 
 # Targets for the tests: small programs that know nothing of libgrace.
 namesake_flags := -rdynamic -fno-builtin
@@ -150,11 +154,23 @@ $(BUILD)/tests/hooks/%.so: tests/programs/hooks/%.cc hooks/grace_hook.h | $(BUIL
 	@mkdir -p $(@D)
 	$(CXX) -std=c++11 -Ihooks -O1 -g -Wall -Wextra -fPIC -shared -o $@ $<
 
+caller_eager_flags    := -Wl,-z,now -Wl,-z,relro
+caller_lazy_flags     := -Wl,-z,lazy -Wl,-z,norelro
+caller_noplt_flags    := -fno-plt
+libgrace-caller_flags := -Wl,-z,lazy
+$(BUILD)/tests/objects/redirector.so: tests/programs/objects/redirector.c $(BUILD)/obj/shim/redirect.o $(BUILD)/obj/hooks/kernel.o
+	@mkdir -p $(@D)
+	$(CC) -I. $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -Wl,-z,now -o $@ $(filter %.c %.o,$^)
+
+$(BUILD)/tests/objects/%.so: tests/programs/objects/caller.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -fPIC -shared $($*_flags) -o $@ $<
+
 $(BUILD)/deps.check:
 	./tests/deps build demo check
 	@mkdir -p $(BUILD) && touch $@ $(BUILD)/deps.built
 
-tests: $(products) $(unit_bin) $(system_bin) $(test_programs) $(test_plugins)
+tests: $(products) $(unit_bin) $(system_bin) $(test_programs) $(test_plugins) $(test_objects)
 
 check: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) tests
@@ -176,7 +192,7 @@ sanitize: $(BUILD)/deps.check
 	    $(BUILD)/fuzz/config.corpus tests/fuzz/config.corpus
 
 # Tests of plugins load them, and run the grace command.
-sanitized-unit-tests: $(unit_bin) $(test_plugins) $(plugins) $(BUILD)/grace
+sanitized-unit-tests: $(unit_bin) $(test_plugins) $(test_objects) $(plugins) $(BUILD)/grace
 	./tests/run $(BUILD) $(unit_bin)
 
 sanitized-thread-tests: $(BUILD)/tests/unit/test_worker $(BUILD)/tests/unit/test_log
