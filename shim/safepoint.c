@@ -280,6 +280,12 @@ static bool looks_like_frame(const struct frame *frame)
            frame->restorer > 4096 && is_restorer(frame->restorer);
 }
 
+const ucontext_t *grace_safepoint_below(const ucontext_t *context)
+{
+    const struct frame *frame = (const struct frame *)grace_context_sp(context);
+    return frame->restorer > 4096 && is_restorer(frame->restorer) ? &frame->context : NULL;
+}
+
 /* The end of the stack that `sp` is on; SIZE beyond which nobody looks. */
 #define LOOK_AT_MOST (8u << 20)
 static uintptr_t stack_end(uintptr_t sp)
@@ -336,6 +342,12 @@ bool grace_safepoint_here(void)
 }
 
 #else
+
+const ucontext_t *grace_safepoint_below(const ucontext_t *context)
+{
+    (void)context;
+    return NULL;
+}
 
 bool grace_safepoint_here(void)
 {

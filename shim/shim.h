@@ -7,6 +7,7 @@
  *   guardian.c     starting the guardian, and asking it to run external hooks
  *   environment.c  LD_PRELOAD out of the target's sight, and back for an exec of the owner
  *   dispositions.c the signals' dispositions, as the target sees them and as the kernel holds them
+ *   slots.c        what the kernel calls in place of the target's handlers
  *   arrival.c      what happens when a managed signal arrives
  *   resume.c       waiting on after a signal that the target does not see
  *   descriptors.c  signalfd: a signal is read after its announcement
@@ -32,6 +33,7 @@
 #include "config/plan.h"
 #include "hooks/hook.h"
 #include "hooks/ledger.h"
+#include "slots.h"
 
 /* Set once by the constructor, before the target's main(); constant from then on. */
 struct grace_shim {
@@ -122,8 +124,8 @@ void grace_dispositions_adopt(void);
 
 /* What the target set for a signal, by the slot that the kernel called. */
 struct grace_disposition {
-    void (*handler)(int, siginfo_t *, void *); /* NULL: SIG_DFL */
-    bool once;                                 /* SA_RESETHAND */
+    grace_slot_entry *handler; /* NULL: SIG_DFL */
+    bool once;                 /* SA_RESETHAND */
 };
 struct grace_disposition grace_disposition_of_slot(unsigned slot);
 
@@ -132,8 +134,14 @@ void grace_disposition_reset(int signo, unsigned slot);
 
 /* ---- arrival.c ----------------------------------------------------------------------------- */
 
-/* A managed signal arrived through a slot. Runs as the signal's handler. */
-void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot);
+/* A managed signal arrived through a slot: does what is to be done first, and returns the target's
+ * handler if that is to run now, else NULL. Called by the slot's code, in the signal's handler. */
+grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot);
+
+/* A stack to call it on, when that on which the kernel put `context` has no room for it, with every
+ * signal blocked from then on; NULL: none is needed, or had. To be left again from the old one. */
+void *grace_arrival_stack(const ucontext_t *context);
+void grace_arrival_leave(void *stack);
 
 /* ---- kept.c -------------------------------------------------------------------------------- */
 
@@ -175,6 +183,11 @@ void grace_safepoint_setup(void);
 
 /* Whether the thread that was interrupted at this context holds none of libc's locks. */
 bool grace_safepoint_at(const ucontext_t *context);
+
+/* Where a handler was called that stands at `context` and has not begun: of two signals that come
+ * at once the kernel calls the second one's handler first, over the first one's. NULL: it is none,
+ * or not known. Async-signal-safe. */
+const ucontext_t *grace_safepoint_below(const ucontext_t *context);
 
 /* Whether the code at an address, and just before it, is libc's or malloc's. Async-signal-safe. */
 bool grace_safepoint_is_libc(uintptr_t address);

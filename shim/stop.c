@@ -178,25 +178,42 @@ static void another_signal(int signo, const siginfo_t *info)
     }
 }
 
+static bool is_behind_call(const ucontext_t *context)
+{
+    uintptr_t ip = grace_context_ip(context);
+    return grace_context_result(context) == 0 && ip % 4096 >= GRACE_SYSCALL_LENGTH &&
+           grace_is_syscall_at(ip - GRACE_SYSCALL_LENGTH);
+}
+
 /*
- * Whether the interrupted thread has just sent the signal to itself. It does not expect to go on
- * behind that: without libgrace it would be dead. (What Go has there is an exit with status 2.)
+ * Whether the interrupted thread has just sent the signal to itself, or lets in one that it sent
+ * before: the kernel delivers it as that call returns, and so the call is over when the handler is.
  */
 static bool sent_to_itself(const siginfo_t *info, const ucontext_t *context)
 {
-    bool by_call = info->si_code == SI_TKILL || info->si_code == SI_USER;
-    uintptr_t ip = grace_context_ip(context);
-    return by_call && info->si_pid == grace_getpid() && grace_context_result(context) == 0 &&
-           ip % 4096 >= GRACE_SYSCALL_LENGTH && grace_is_syscall_at(ip - GRACE_SYSCALL_LENGTH);
+    bool by_call =
+        info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE;
+    if (!by_call || info->si_pid != grace_getpid())
+        return false;
+    while (!is_behind_call(context))
+        if ((context = grace_safepoint_below(context)) == NULL)
+            return false;
+    return true;
 }
 
-/* Its thread stays here until the conductor ends the process; other signals still reach it. */
-static void hold_sender(int signo, const siginfo_t *info, const ucontext_t *context)
+/*
+ * Its thread stays here until the conductor ends the process; other signals still reach it. It does
+ * not expect to go on: without libgrace it would be dead. (What Go has behind such a call is an
+ * exit with status 2.)
+ */
+static void hold_sender(const siginfo_t *info, const ucontext_t *context)
 {
     bool conductor_runs = stop.by_signal && atomic_load(&stop_launch.pending) == 0;
     if (!conductor_runs || !sent_to_itself(info, context))
         return;
-    grace_sigprocmask(SIG_UNBLOCK, GRACE_SIGNAL_BIT(signo), NULL);
+    uint64_t mask;
+    memcpy(&mask, &context->uc_sigmask, sizeof mask); /* as it was: the signal was not blocked */
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
     wait_for_ever();
 }
 
@@ -220,7 +237,7 @@ static void begin_by_signal(int signo, const siginfo_t *info, const ucontext_t *
 void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
 {
     begin_by_signal(signo, info, context);
-    hold_sender(signo, info, context);
+    hold_sender(info, context);
 }
 
 /* ---- by a call ----------------------------------------------------------------------------- */
@@ -351,8 +368,8 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
         return true;
     note_signal(signo, info);
-    /* raise() has to have run the handler when it returns. */
-    if (info->si_code == SI_TKILL && info->si_pid == grace_getpid())
+    /* When raise and kill of itself return, the handler has run (POSIX, kill, "Description"). */
+    if (sent_to_itself(info, context))
         return true;
     if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
         return true;
