@@ -9,6 +9,8 @@
  */
 #include "shim.h"
 
+#include <stddef.h>
+
 #include "arch.h"
 #include "raw.h"
 #include "resume.h"
@@ -47,18 +49,66 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
     return final;
 }
 
-void grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot)
+grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot)
 {
     int saved_errno = errno;
     struct grace_disposition disposition = grace_disposition_of_slot(slot);
-    if (!is_for_handler(signo, info, context, &disposition)) {
+    bool is_its_own = is_for_handler(signo, info, context, &disposition);
+    if (!is_its_own) {
         grace_resume_mark(context, saved_errno);
-        errno = saved_errno;
-        return;
+    } else {
+        grace_resume_revoke(context);
+        if (disposition.once)
+            grace_disposition_reset(signo, slot);
     }
-    grace_resume_revoke(context);
-    if (disposition.once)
-        grace_disposition_reset(signo, slot);
     errno = saved_errno;
-    disposition.handler(signo, info, context);
+    return is_its_own ? disposition.handler : NULL;
+}
+
+/* ---- stacks with no room ------------------------------------------------------------------- */
+
+/*
+ * The smallest alternate stack that there may be (MINSIGSTKSZ) holds what the kernel puts on it,
+ * and hardly more. A thread's that has room for a handler of its own need not have it for us.
+ *
+ * On another stack every signal stays blocked: to the kernel the alternate one is free meanwhile,
+ * and the next handler would begin at its top.
+ */
+#define ROOM 2048 /* twice of what we use */
+
+#define STACKS     4
+#define STACK_SIZE (16 * 1024)
+
+static struct aside {
+    char stack[STACK_SIZE];
+    _Alignas(16) _Atomic uint32_t taken; /* where its stack begins */
+    uint64_t mask;
+} asides[STACKS];
+
+static bool has_room(const ucontext_t *context, uintptr_t sp)
+{
+    uintptr_t base = (uintptr_t)context->uc_stack.ss_sp;
+    return sp - base >= context->uc_stack.ss_size || sp - base >= ROOM;
+}
+
+void *grace_arrival_stack(const ucontext_t *context)
+{
+    if (has_room(context, (uintptr_t)__builtin_frame_address(0)))
+        return NULL;
+    for (size_t i = 0; i < STACKS; i++) {
+        struct aside *aside = &asides[i];
+        if (atomic_exchange_explicit(&aside->taken, 1, memory_order_acquire) != 0)
+            continue;
+        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &aside->mask);
+        return &aside->taken;
+    }
+    return NULL;
+}
+
+void grace_arrival_leave(void *stack)
+{
+    struct aside *aside = (struct aside *)((char *)stack - offsetof(struct aside, taken));
+    uint64_t mask = aside->mask;
+    atomic_store_explicit(&aside->taken, 0, memory_order_release);
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }

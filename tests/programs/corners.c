@@ -254,7 +254,7 @@ static int dies_in_forked_child(void)
     return 7;
 }
 
-/* ---- many threads, many handlers ----------------------------------------------------------- */
+/* ---- many threads -------------------------------------------------------------------------- */
 
 #define SETTERS 4
 #define ROUNDS  20000
@@ -349,62 +349,6 @@ static int set_by_many_threads(void)
     say("wrong %d, sent some %d, called some %d\n", wrong, sent > 0,
         calls[0] + calls[1] + calls[2] + calls[3] > 0);
     return 7;
-}
-
-static volatile int last_called;
-
-#define MANY_1(n)                                                                                  \
-    static void many_##n(int signo)                                                                \
-    {                                                                                              \
-        last_called = signo == chosen_signal ? 0x##n + 1 : -1;                                     \
-    }
-#define MANY_16(n)                                                                                 \
-    MANY_1(n##0)                                                                                   \
-    MANY_1(n##1)                                                                                   \
-    MANY_1(n##2)                                                                                   \
-    MANY_1(n##3)                                                                                   \
-    MANY_1(n##4)                                                                                   \
-    MANY_1(n##5)                                                                                   \
-    MANY_1(n##6)                                                                                   \
-    MANY_1(n##7)                                                                                   \
-    MANY_1(n##8)                                                                                   \
-    MANY_1(n##9)                                                                                   \
-    MANY_1(n##a) MANY_1(n##b) MANY_1(n##c) MANY_1(n##d) MANY_1(n##e) MANY_1(n##f)
-#define NAMES_16(n)                                                                                \
-    many_##n##0, many_##n##1, many_##n##2, many_##n##3, many_##n##4, many_##n##5, many_##n##6,     \
-        many_##n##7, many_##n##8, many_##n##9, many_##n##a, many_##n##b, many_##n##c, many_##n##d, \
-        many_##n##e, many_##n##f
-/* clang-format off */
-MANY_16(0) MANY_16(1) MANY_16(2) MANY_16(3) MANY_16(4) MANY_16(5) MANY_16(6) MANY_16(7)
-static handler_type *const many[] = {
-    NAMES_16(0), NAMES_16(1), NAMES_16(2), NAMES_16(3),
-    NAMES_16(4), NAMES_16(5), NAMES_16(6), NAMES_16(7),
-};
-/* clang-format on */
-#define MANY ((int)(sizeof many / sizeof *many))
-
-static int set_many_handlers(void)
-{
-    handler_type *before = SIG_DFL;
-    for (int round = 0; round < 2; round++)
-        for (int i = 0; i < MANY; i++) {
-            handler_type *old = signal(chosen_signal, many[i]);
-            last_called = 0;
-            raise(chosen_signal);
-            if (old != before || last_called != i + 1)
-                say("handler %d: called %d, old was %s\n", i, last_called, name_of(old));
-            before = many[i];
-        }
-    say("%d handlers\n", MANY);
-    set(chosen_signal, SIG_IGN, 0);
-    raise(chosen_signal);
-    set(chosen_signal, one, SA_RESETHAND);
-    raise(chosen_signal);
-    say_view("reset", chosen_signal);
-    set(chosen_signal, SIG_DFL, SA_RESTART);
-    say_view("now", chosen_signal);
-    say("ready\n");
-    wait_for_ever();
 }
 
 /* ---- what was set before anybody could see it ------------------------------------------------ */
@@ -617,14 +561,23 @@ static pthread_t other_thread(void)
     return thread;
 }
 
+/* It ends with its parent, from the moment on that it is there. */
 static pid_t idle_child(void)
 {
+    int ready[2];
+    char byte;
+    if (pipe(ready) != 0)
+        _exit(91);
     pid_t child = fork();
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(chosen_signal, SIG_IGN);
+        close(ready[1]);
         wait_for_ever();
     }
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 0)
+        _exit(90);
     return child;
 }
 
@@ -698,7 +651,6 @@ static const struct {
     {"fork-handler", in_forked_child},
     {"fork-default", dies_in_forked_child},
     {"threads", set_by_many_threads},
-    {"many", set_many_handlers},
     {"as-found", as_found},
     {"small-stack", handle_on_small_stack},
     {"default-within", default_within_handler},

@@ -120,6 +120,35 @@ START_TEST(a_signal_that_is_blocked_for_ever_stays_so)
 }
 END_TEST
 
+/* POSIX: delivered before the call returns. The announcement follows at the end. */
+START_TEST(what_it_sends_to_itself_has_been_handled_when_the_call_returns)
+{
+    static const int signals[] = {SIGTERM, SIGQUIT, SIGINT};
+    const char *where = _i / 3 == 0 ? "main" : "thread";
+    const char *signo = text("%d", signals[_i % 3]);
+    config("%s", with_announcement(""));
+    struct process *bare = start(BARE, program("sender"), where, signo);
+    struct process *graced = start(GRACED, program("sender"), where, signo);
+    expect_status(wait_end(bare), EXITED(7));
+    expect_status(wait_end(graced), EXITED(7));
+    expect(strstr(contents(bare->out), "together: 0, 15 calls") != NULL, "%s", contents(bare->out));
+    expect_text(contents(graced->out), contents(bare->out));
+    expect_order("B A");
+}
+END_TEST
+
+/* However many handlers it had before. */
+START_TEST(the_last_of_a_thousand_handlers_is_called_after_the_announcement)
+{
+    config("%s", with_announcement(""));
+    struct process *target = start(GRACED, program("newcomer"), "last", text("%d", SIGTERM));
+    wait_ready(target);
+    expect_status(stop_with(target, SIGTERM), EXITED(7));
+    expect_text(view_of(target), text("last %d: announced\n", SIGTERM));
+    expect_order("B A");
+}
+END_TEST
+
 /* ---- deliver ------------------------------------------------------------------------------- */
 
 START_TEST(deliver_gives_the_handler_another_signal)
@@ -190,6 +219,9 @@ Suite *suite(void)
     tcase_add_test(group, a_signal_that_it_raises_reaches_its_descriptor);
     tcase_add_loop_test(group, two_signals_together_both_reach_their_handler, 0, 2);
     tcase_add_test(group, a_signal_that_is_blocked_for_ever_stays_so);
+    tcase_add_loop_test(group, what_it_sends_to_itself_has_been_handled_when_the_call_returns, 0,
+                        6);
+    tcase_add_test(group, the_last_of_a_thousand_handlers_is_called_after_the_announcement);
     tcase_add_loop_test(group, deliver_gives_the_handler_another_signal, 0, 2);
     tcase_add_test(group, deliver_holds_for_sigwait);
     tcase_add_test(group, deliver_may_exchange_two_signals);
