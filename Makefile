@@ -19,14 +19,18 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
-PLUGINS   := flush
+PLUGINS   := flush metrics
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
 shim_src   := $(wildcard shim/*.c shim/*/*.c)
 ops_src    := $(wildcard ops/*.c)
 
 config_obj := $(config_src:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/libconfig.o
+# What plugins share with each other, and the grace command with a plugin.
+shared_src := $(wildcard hooks/parts/*.c hooks/metrics/*.c)
+
 hooks_obj  := $(hooks_src:%.c=$(BUILD)/obj/%.o)
+shared_obj := $(shared_src:%.c=$(BUILD)/obj/%.o)
 shim_obj   := $(shim_src:%.c=$(BUILD)/obj/%.o)
 ops_obj    := $(ops_src:%.c=$(BUILD)/obj/%.o)
 
@@ -42,7 +46,7 @@ $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
 	    -Wl,-z,nodelete -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
 	    -Wl,--version-script=shim/exports.map -o $@ $(filter %.o,$^)
 
-$(BUILD)/grace: $(ops_obj) $(hooks_obj) $(config_obj)
+$(BUILD)/grace: $(ops_obj) $(shared_obj) $(hooks_obj) $(config_obj)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(foreach plugin,$(PLUGINS),$(eval $(BUILD)/hooks/$(plugin).so: \
@@ -50,6 +54,7 @@ $(foreach plugin,$(PLUGINS),$(eval $(BUILD)/hooks/$(plugin).so: \
 
 # What a plugin shares with the rest of libgrace is linked into it: it looks up nothing in the target.
 $(BUILD)/hooks/flush.so: $(BUILD)/obj/hooks/flush_stdio.o $(BUILD)/obj/hooks/kernel.o
+$(BUILD)/hooks/metrics.so: $(BUILD)/obj/hooks/parts/lock_folder.o $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
@@ -109,7 +114,7 @@ CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
 shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c shim/drain/*.c shim/late/*.c))
-$(BUILD)/libgrace.a: $(config_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/libgrace.a: $(config_obj) $(shared_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
 	rm -f $@ && $(AR) rcs $@ $^
 
 harness_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/system/harness*.c))

@@ -9,6 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "count_stop.h"
 #include "guardian.h"
 #include "run_hook.h"
 
@@ -22,6 +23,7 @@ static const struct subcommand subcommands[] = {
     {"check", "check a config and show what a stop would do", grace_check_main},
     {"recover", "run what programs that are gone still owe", grace_recover_main},
     {"run-hook", NULL, grace_run_hook_main},
+    {"count-stop", NULL, grace_count_stop_main},
 };
 #define SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
 

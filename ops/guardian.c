@@ -30,6 +30,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "count_stop.h"
 #include "ended.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
@@ -315,6 +316,7 @@ static void finish(struct guardian *guardian)
     struct grace_keeper *keeper = &guardian->keeper;
     int status;
     keeper->gone = true;
+    keeper->began_ms = grace_kernel_now_ms();
     grace_keeper_read_cause(keeper);
     if (!guardian->missed && grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
         grace_keeper_set_ending(keeper, status);
@@ -323,6 +325,7 @@ static void finish(struct guardian *guardian)
     /* The target is gone and waits for nobody: what is owed has the whole time again. */
     keeper->deadline_ms = grace_kernel_now_ms() + keeper->plan->deadline_ms;
     grace_keeper_run_all(keeper);
+    grace_keeper_count(keeper);
 }
 
 /* A durable ledger whose hooks are settled has served. */

@@ -25,7 +25,8 @@ struct grace_keeper {
     enum grace_cause cause;
     int signo, status, sender_pid, sender_uid;
     bool core_dumped;
-    bool gone; /* the owner has ended */
+    bool gone;            /* the owner has ended */
+    uint64_t began_ms;    /* when the keeper found it gone: CLOCK_MONOTONIC; 0: not yet */
     uint64_t deadline_ms; /* CLOCK_MONOTONIC; no hook runs beyond it */
     bool aborted;         /* a hook with on_failure = "abort" failed */
     unsigned done, failed, skipped;

@@ -21,6 +21,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "count_stop.h"
 #include "grace.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
@@ -82,12 +83,14 @@ static void settle(struct recover *recover, const char *path,
     grace_log_setup(&keeper.plan->log, record->program);
     grace_log_speak_for(record->pid);
     keeper.gone = true;
+    keeper.began_ms = grace_kernel_now_ms();
     grace_keeper_read_cause(&keeper);
     if (keeper.cause == GRACE_CAUSE_NONE)
         keeper.cause = GRACE_CAUSE_KILLED; /* it had no time to say anything */
     keeper.deadline_ms = grace_kernel_now_ms() + keeper.plan->deadline_ms;
     unsigned begun = tell_of_begun(&keeper);
     grace_keeper_run_all(&keeper);
+    grace_keeper_count(&keeper);
     forget(recover, path);
     recover->recovered++;
     recover->failed += keeper.failed + keeper.skipped;

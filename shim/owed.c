@@ -29,7 +29,7 @@ static bool wants_guardian(void)
     if (grace_shim.plan->guardian == GRACE_OFF || grace_shim.plan->file == NULL)
         return false;
     if (grace_shim.plan->guardian == GRACE_AUTO && !has_external_hook() &&
-        !grace_shim.plan->enforce)
+        !grace_shim.plan->enforce && grace_shim.plan->metrics == NULL)
         return false;
     /* In a container everything dies with PID 1, and what it starts it would have to reap. */
     if (getpid() == 1) {

@@ -236,6 +236,7 @@ static void become_owner(char **environment)
         grace_log(GRACE_LOG_ERROR, "start", "out of memory. The program runs without libgrace.");
         return;
     }
+    grace_count_prepare();
     grace_safepoint_setup();
     grace_children_setup();
     grace_resume_setup();

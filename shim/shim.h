@@ -16,6 +16,7 @@
  *   launch.c       starting the conductor out of a signal handler, at a safe point
  *   stop.c         one stop: who leads it, who waits, when it is over
  *   conductor.c    leading: phases, hooks, deadline, log
+ *   count.c        one more stop in the metrics file, where no guardian counts
  *   worker.c       threads for in-process hooks, and what a hook may do to them
  *   ending.c       the signal's own action at the end, end = "exit" and end = N
  *   calls/         the interposed calls, thin doors to the above
@@ -298,6 +299,17 @@ bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last,
 /* The lines at the beginning and the end of a stop. */
 void grace_conductor_log_begin(void);
 void grace_conductor_log_end(void);
+
+/* ---- count.c ------------------------------------------------------------------------------- */
+
+/* Get ready to count a stop in the file that the config names. Constructor only. */
+void grace_count_prepare(void);
+
+/* Whether the target has to see to that itself. Async-signal-safe. */
+bool grace_count_is_ours(void);
+
+/* Do it if so, once. Async-signal-safe. */
+void grace_count_stop(void);
 
 /* ---- worker.c ------------------------------------------------------------------------------ */
 

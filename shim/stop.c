@@ -96,6 +96,7 @@ static void conduct(enum grace_phase first, enum grace_phase last, bool in_proce
 
 static void finish(void)
 {
+    grace_count_stop();
     grace_guardian_retire();
     atomic_store_explicit(&stop.state, DONE, memory_order_release);
     grace_futex_wake_all(&stop.state);
@@ -263,6 +264,19 @@ static void lead_call(void)
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+/* There is no hook to run. */
+static void end_call(void)
+{
+    if (!grace_count_is_ours()) {
+        finish();
+        return;
+    }
+    uint64_t mask; /* a handler of the target's must not wait for us above us */
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+    finish();
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
 /* Another ending came first. Returns when this one may go on regardless. */
 static void wait_for_leader(enum grace_cause cause)
 {
@@ -313,7 +327,7 @@ void grace_stop_by_call(enum grace_cause cause, int status)
     if (grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, stop.facts.cause))
         lead_call();
     else
-        finish();
+        end_call();
 }
 
 /* ---- announcing before the target's own handler -------------------------------------------- */
