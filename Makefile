@@ -20,6 +20,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
 PLUGINS   := flush metrics
+PLUGINS   += http
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
 shim_src   := $(wildcard shim/*.c shim/*/*.c)
@@ -55,6 +56,8 @@ $(foreach plugin,$(PLUGINS),$(eval $(BUILD)/hooks/$(plugin).so: \
 # What a plugin shares with the rest of libgrace is linked into it: it looks up nothing in the target.
 $(BUILD)/hooks/flush.so: $(BUILD)/obj/hooks/flush_stdio.o $(BUILD)/obj/hooks/kernel.o
 $(BUILD)/hooks/metrics.so: $(BUILD)/obj/hooks/parts/lock_folder.o $(BUILD)/obj/config/utf8.o
+$(BUILD)/hooks/http.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
+http_libs = -lcurl
 $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
@@ -83,7 +86,7 @@ $(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.buil
 deps:
 	./tests/deps build demo check
 
-$(BUILD)/deps.built:
+$(BUILD)/deps.built: tests/deps
 	./tests/deps build
 	@mkdir -p $(BUILD) && touch $@
 
@@ -171,7 +174,7 @@ $(BUILD)/tests/objects/%.so: tests/programs/objects/caller.c Makefile | $(BUILD)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -fPIC -shared $($*_flags) -o $@ $<
 
-$(BUILD)/deps.check:
+$(BUILD)/deps.check: tests/deps
 	./tests/deps build demo check
 	@mkdir -p $(BUILD) && touch $@ $(BUILD)/deps.built
 

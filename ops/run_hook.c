@@ -9,6 +9,7 @@
  */
 #include "run_hook.h"
 
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,8 @@ int grace_run_hook_main(int argc, char **argv)
         fprintf(stderr, "usage: grace run-hook CONFIG HOOK FILE\n");
         return EX_USAGE;
     }
+    /* A server that hangs up is an error for the plugin to tell, not its end. */
+    signal(SIGPIPE, SIG_IGN);
     struct grace_problems problems = GRACE_PROBLEMS_EMPTY;
     struct grace_plan *plan = grace_plan_read(argv[1], &problems);
     if (plan == NULL)
