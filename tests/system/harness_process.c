@@ -245,6 +245,19 @@ void wait_ready(struct process *process)
     }
 }
 
+/* Each child of this process in a line of its own: /proc/PID/stat, and where it waits. */
+static const char *children(void)
+{
+    const char *list = "";
+    char pids[4096], *at = pids, *pid;
+    snprintf(pids, sizeof pids, "%s", contents(text("/proc/self/task/%d/children", getpid())));
+    while ((pid = strsep(&at, " \n")) != NULL)
+        if (*pid != '\0')
+            list = text("%s%s in %s\n", list, contents(text("/proc/%s/stat", pid)),
+                        contents(text("/proc/%s/wchan", pid)));
+    return list;
+}
+
 void wait_all_gone(void)
 {
     for (int64_t since = now_ms();;) {
@@ -256,6 +269,6 @@ void wait_all_gone(void)
             story_note_end(pid, status);
         else if (!look_again(since))
             story_fail(__FILE__, __LINE__, "still alive, guardian %d and:\n%s", guardian_pid(),
-                       picture());
+                       children());
     }
 }

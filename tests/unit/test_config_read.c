@@ -64,7 +64,7 @@ static void assert_defaults(const struct grace_plan *plan)
 
 START_TEST(without_a_file_there_are_defaults)
 {
-    struct grace_plan *plan = grace_plan_default();
+    const struct grace_plan *plan = grace_plan_default();
     ck_assert_ptr_nonnull(plan);
     assert_defaults(plan);
     ck_assert_ptr_null(plan->file);
