@@ -15,7 +15,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DGRACE_VERSION='"$(VERSION)"' -DGRACE_MULTIARCH='
 CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -MMD -MP
 # What lives in the target is hidden but for its declared exports, and keeps out of the stack
 # protector: a thread without libc's TLS may run a handler of ours.
-PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interposition
+PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interposition -ffunction-sections -fdata-sections
 
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
@@ -44,7 +44,7 @@ all: $(products)
 
 $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
-	    -Wl,-z,nodelete -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
+	    -Wl,-z,nodelete -Wl,-z,noseparate-code -Wl,--sort-section=name -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
 	    -Wl,--version-script=shim/exports.map -o $@ $(filter %.o,$^)
 
 $(BUILD)/grace: $(ops_obj) $(shared_obj) $(hooks_obj) $(config_obj)
@@ -62,6 +62,8 @@ $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
 
+$(config_obj) $(hooks_obj): CFLAGS += -Os -fno-asynchronous-unwind-tables
+$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c)): CFLAGS += -Os
 $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(PIC) -c -o $@ $<
@@ -75,7 +77,7 @@ LIBCONFIG_USED := config_init config_read_string config_setting_get_elem config_
 $(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(LD) -r --whole-archive -o $@.all $(LIBCONFIG_A)
-	objcopy --redefine-syms=config/libconfig.renames \
+	objcopy --remove-section=.eh_frame --redefine-syms=config/libconfig.renames \
 	    $(LIBCONFIG_USED:%=--keep-global-symbol=%) \
 	    --weaken-symbol=__snprintf_chk --weaken-symbol=__strcat_chk $@.all $@
 	rm -f $@.all

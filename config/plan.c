@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +20,16 @@ static struct block *block_of(const struct grace_plan *plan)
     return (struct block *)((uintptr_t)plan - offsetof(struct block, plan));
 }
 
+static const struct grace_plan defaults = {
+    .deadline_ms = 30000,
+    .signals = GRACE_SIGNAL_BIT(SIGTERM) | GRACE_SIGNAL_BIT(SIGINT) | GRACE_SIGNAL_BIT(SIGHUP) |
+               GRACE_SIGNAL_BIT(SIGQUIT),
+    .chain = GRACE_SIGNAL_BIT(SIGTERM) | GRACE_SIGNAL_BIT(SIGQUIT),
+    .daemonize = true,
+    .log = {.level = GRACE_LOG_INFO},
+    .drain = {.timeout_ms = 20000, .idle_ms = 100, .http = true},
+};
+
 struct grace_plan *grace_plan_new(struct grace_arena **arena)
 {
     struct grace_arena fresh = {.chunks = NULL};
@@ -28,14 +37,7 @@ struct grace_plan *grace_plan_new(struct grace_arena **arena)
     if (block == NULL)
         return NULL;
     block->arena = fresh;
-    block->plan =
-        (struct grace_plan){.deadline_ms = 30000,
-                            .signals = GRACE_SIGNAL_BIT(SIGTERM) | GRACE_SIGNAL_BIT(SIGINT) |
-                                       GRACE_SIGNAL_BIT(SIGHUP) | GRACE_SIGNAL_BIT(SIGQUIT),
-                            .chain = GRACE_SIGNAL_BIT(SIGTERM) | GRACE_SIGNAL_BIT(SIGQUIT),
-                            .daemonize = true,
-                            .log = {.level = GRACE_LOG_INFO},
-                            .drain = {.timeout_ms = 20000, .idle_ms = 100, .http = true}};
+    block->plan = defaults;
     *arena = &block->arena;
     return &block->plan;
 }
@@ -45,18 +47,14 @@ void grace_plan_seal(struct grace_plan *plan)
     grace_arena_seal(&block_of(plan)->arena);
 }
 
-struct grace_plan *grace_plan_default(void)
+const struct grace_plan *grace_plan_default(void)
 {
-    struct grace_arena *arena;
-    struct grace_plan *plan = grace_plan_new(&arena);
-    if (plan != NULL)
-        grace_plan_seal(plan);
-    return plan;
+    return &defaults;
 }
 
-void grace_plan_free(struct grace_plan *plan)
+void grace_plan_free(const struct grace_plan *plan)
 {
-    if (plan != NULL)
+    if (plan != NULL && plan != &defaults)
         grace_arena_free(&block_of(plan)->arena);
 }
 
@@ -68,21 +66,33 @@ static bool exists(const char *path)
     return there;
 }
 
+/* Without snprintf, which costs a start more than the rest of the search. */
+static int join(char *path, size_t size, const char *const parts[], size_t count)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(parts[i]);
+        if (length >= size - used)
+            return -ENAMETOOLONG;
+        memcpy(path + used, parts[i], length);
+        used += length;
+    }
+    path[used] = '\0';
+    return 1;
+}
+
 int grace_plan_find(const char *given, const char *program, char *path, size_t size)
 {
-    if (given != NULL && given[0] != '\0') {
-        int length = snprintf(path, size, "%s", given);
-        return length >= 0 && (size_t)length < size ? 1 : -ENAMETOOLONG;
+    if (given != NULL && given[0] != '\0')
+        return join(path, size, &given, 1);
+    const char *const names[] = {program, "grace"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *const parts[] = {"/etc/grace/", names[i], ".conf"};
+        int result = join(path, size, parts, 3);
+        if (result < 0 || (names[i][0] != '\0' && exists(path)))
+            return result;
     }
-    int length = snprintf(path, size, "/etc/grace/%s.conf", program);
-    if (length < 0 || (size_t)length >= size)
-        return -ENAMETOOLONG;
-    if (program[0] != '\0' && exists(path))
-        return 1;
-    length = snprintf(path, size, "/etc/grace/grace.conf");
-    if (length < 0 || (size_t)length >= size)
-        return -ENAMETOOLONG;
-    return exists(path);
+    return 0;
 }
 
 const char *grace_phase_name(enum grace_phase phase)

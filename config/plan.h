@@ -146,8 +146,8 @@ struct grace_plan *grace_plan_read(const char *path, struct grace_problems *prob
 struct grace_plan *grace_plan_parse(const char *text, size_t length, const char *name,
                                     struct grace_problems *problems);
 
-/* A plan that holds the built-in defaults and no hook. Returns NULL when memory is short. */
-struct grace_plan *grace_plan_default(void);
+/* The plan that holds the built-in defaults and no hook: constant, never NULL. */
+const struct grace_plan *grace_plan_default(void);
 
 /* The longest that one hook, and all of one phase (draining included), may take, in milliseconds.
  */
@@ -160,8 +160,8 @@ uint64_t grace_phase_longest_ms(const struct grace_plan *plan, enum grace_phase 
  */
 void grace_plan_review(const struct grace_plan *plan, struct grace_problems *problems);
 
-/* Free a plan and all that it points to. NULL is allowed. */
-void grace_plan_free(struct grace_plan *plan);
+/* Free a plan and all that it points to. NULL and the built-in plan are allowed. */
+void grace_plan_free(const struct grace_plan *plan);
 
 /*
  * The config file for a program, in the order of DESIGN.md section 10: $GRACE_CONFIG (as given),

@@ -168,6 +168,11 @@ static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerpri
 
 struct grace_ledger *grace_ledger_create_anonymous(size_t hook_count, uint64_t fingerprint)
 {
+    static struct grace_ledger nothing_owed; /* nobody else has to see it */
+    if (hook_count == 0) {
+        begin(&nothing_owed, 0, fingerprint);
+        return &nothing_owed;
+    }
     struct grace_ledger *ledger =
         mmap(NULL, size_for(hook_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (ledger == MAP_FAILED)

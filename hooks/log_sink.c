@@ -27,6 +27,7 @@
 
 #include "kernel.h"
 #include "log.h"
+#include "room.h"
 
 /* What a descriptor is, to know it again. */
 struct identity {
@@ -37,10 +38,8 @@ struct identity {
     dev_t terminal; /* st_rdev */
 };
 
-static struct {
-    struct identity identity;
-    char path[PATH_MAX]; /* "" when it cannot be opened again */
-} standard_error;
+static struct identity standard_error;
+static char standard_error_path[PATH_MAX] GRACE_ROOM(stderr); /* "": it cannot be opened again */
 
 /* Set once a sink took nothing for the whole of GRACE_LOG_PATIENCE_MS. Relaxed: it only shortens
  * waits. */
@@ -74,17 +73,15 @@ static bool same(const struct identity *a, const struct identity *b)
 void grace_log_stderr_setup(void)
 {
     atomic_store_explicit(&out_of_patience, false, memory_order_relaxed);
-    standard_error.path[0] = '\0';
-    standard_error.identity = identify(2);
+    standard_error = identify(2);
     /* Only these may be opened again: opening another device can have effects of its own. */
     char terminal_settings[256];
-    if (!standard_error.identity.known ||
-        (!S_ISREG(standard_error.identity.mode) &&
-         grace_kernel(SYS_ioctl, 2, TCGETS, terminal_settings) != 0))
+    if (!standard_error.known || (!S_ISREG(standard_error.mode) &&
+                                  grace_kernel(SYS_ioctl, 2, TCGETS, terminal_settings) != 0))
         return;
-    long length = grace_kernel(SYS_readlinkat, AT_FDCWD, "/proc/self/fd/2", standard_error.path,
-                               sizeof standard_error.path - 1);
-    standard_error.path[length > 0 ? length : 0] = '\0';
+    long length = grace_kernel(SYS_readlinkat, AT_FDCWD, "/proc/self/fd/2", standard_error_path,
+                               sizeof standard_error_path - 1);
+    standard_error_path[length > 0 ? length : 0] = '\0';
 }
 
 /* ---- writing to a descriptor --------------------------------------------------------------- */
@@ -237,17 +234,17 @@ int grace_log_to_journal(const char *datagram, size_t length)
 
 int grace_log_to_stderr(const char *line, size_t length)
 {
-    const struct identity *remembered = &standard_error.identity;
+    const struct identity *remembered = &standard_error;
     if (!remembered->known)
         return -1;
     /* A terminal first through a description of our own: that one cannot block. */
-    if (S_ISCHR(remembered->mode) && standard_error.path[0] == '/' &&
-        write_path(standard_error.path, 0, remembered, line, length) == 0)
+    if (S_ISCHR(remembered->mode) && standard_error_path[0] == '/' &&
+        write_path(standard_error_path, 0, remembered, line, length) == 0)
         return 0;
     struct identity now = identify(2);
     if (same(&now, remembered))
         return write_quietly(2, now.mode, line, length);
-    if (standard_error.path[0] == '/')
-        return write_path(standard_error.path, 0, remembered, line, length);
+    if (standard_error_path[0] == '/')
+        return write_path(standard_error_path, 0, remembered, line, length);
     return -1;
 }

@@ -356,9 +356,7 @@ int grace_guardian_main(int argc, char **argv)
     if (ledger == NULL)
         return refuse(NULL, "the ledger cannot be mapped");
     if (grace_keeper_open(&guardian.keeper, argv[1], argv[2], ledger, atoi(argv[3]), &error) != 0) {
-        struct grace_plan *defaults = grace_plan_default();
-        if (defaults != NULL)
-            grace_log_setup(&defaults->log, argv[2]);
+        grace_log_setup(&grace_plan_default()->log, argv[2]);
         return refuse(ledger, error.text);
     }
     grace_log_setup(&guardian.keeper.plan->log, argv[2]);

@@ -15,6 +15,7 @@
 #include "hooks/command.h"
 #include "hooks/log.h"
 #include "hooks/report.h"
+#include "hooks/room.h"
 #include "hooks/story.h"
 #include "raw.h"
 
@@ -26,7 +27,7 @@ static struct {
 
 #define GUARDIAN_DIED "the guardian died while it ran; it is not run again"
 
-static struct grace_environment environment; /* 64 KiB: not for a stack */
+static struct grace_environment environment GRACE_ROOM(environment); /* 64 KiB: not for a stack */
 
 static uint64_t deadline_ms(void)
 {

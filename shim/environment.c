@@ -13,15 +13,16 @@
 #include <unistd.h>
 
 #include "guardian.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
 
 #define VARIABLE "LD_PRELOAD="
 #define PREFIX   (sizeof VARIABLE - 1)
 
-/* The variable as it was at the start, and as the target sees it since. */
-static char original[GRACE_PRELOAD_MAX];
-static char visible[GRACE_PRELOAD_MAX];
-static char entry_name[GRACE_PRELOAD_MAX];
+/* The variable as the target sees it, as it was at the start, and our entry in it: one behind the
+ * other, so that most often they share a page. */
+static char strings[3 * GRACE_PRELOAD_MAX] GRACE_ROOM(environment);
+static const char *visible = "", *original = "", *entry_name = "";
 
 static bool is_separator(char c)
 {
@@ -48,16 +49,17 @@ static bool names_libgrace(const char *entry, size_t length, const char *self)
 }
 
 /* The entry as it has to be after a chdir: a relative path becomes absolute. */
-static void remember_entry(const char *entry, size_t length)
+static void remember_entry(char *buffer, const char *entry, size_t length)
 {
     struct grace_text text;
-    grace_text_start(&text, entry_name, sizeof entry_name);
+    grace_text_start(&text, buffer, GRACE_PRELOAD_MAX);
     bool is_relative = entry[0] != '/' && entry[0] != '$' && memchr(entry, '/', length) != NULL;
-    if (is_relative && getcwd(entry_name, sizeof entry_name - length - 2) != NULL) {
-        text.length = strlen(entry_name);
+    if (is_relative && getcwd(buffer, GRACE_PRELOAD_MAX - length - 2) != NULL) {
+        text.length = strlen(buffer);
         grace_text_add_char(&text, '/');
     }
     grace_text_add_bytes(&text, entry, length);
+    entry_name = text.cut ? "" : buffer;
 }
 
 static void add_entry(struct grace_text *list, const char *entry, size_t length)
@@ -67,33 +69,49 @@ static void add_entry(struct grace_text *list, const char *entry, size_t length)
     grace_text_add_bytes(list, entry, length);
 }
 
+/* The next entry of a list, and its length; 0 behind the last. */
+static size_t next_entry(const char **entry, const char *list)
+{
+    size_t length = 0;
+    while (is_separator(*list))
+        list++;
+    while (list[length] != '\0' && !is_separator(list[length]))
+        length++;
+    *entry = list;
+    return length;
+}
+
 /* Split the variable into what the target sees and what an exec of the owner gets. */
 static void split(const char *value, const char *self)
 {
     struct grace_text seen, whole;
-    grace_text_start(&seen, visible, sizeof visible);
-    grace_text_start(&whole, original, sizeof original);
+    const char *at;
+    size_t length, size = PREFIX + strlen(value) + 1;
+    if (size > GRACE_PRELOAD_MAX)
+        return; /* it could not be put back */
+    grace_text_start(&seen, strings, size);
     grace_text_add(&seen, VARIABLE);
-    grace_text_add(&whole, VARIABLE);
-    for (const char *at = value; *at != '\0';) {
-        size_t length = 0;
-        while (at[length] != '\0' && !is_separator(at[length]))
-            length++;
-        if (length > 0 && !names_libgrace(at, length, self)) {
+    for (const char *list = value; (length = next_entry(&at, list)) > 0; list = at + length) {
+        if (!names_libgrace(at, length, self))
             add_entry(&seen, at, length);
-            add_entry(&whole, at, length);
-        } else if (length > 0 && entry_name[0] == '\0') {
-            remember_entry(at, length);
-            add_entry(&whole, entry_name, strlen(entry_name));
-        }
-        at += length;
-        while (is_separator(*at))
-            at++;
+        else if (entry_name[0] == '\0')
+            remember_entry(strings + size, at, length);
     }
+    char *behind = strings + size + strlen(entry_name) + 1;
+    grace_text_start(&whole, behind, GRACE_PRELOAD_MAX);
+    grace_text_add(&whole, VARIABLE);
+    bool is_first = true;
+    for (const char *list = value; (length = next_entry(&at, list)) > 0; list = at + length) {
+        if (!names_libgrace(at, length, self))
+            add_entry(&whole, at, length);
+        else if (is_first)
+            add_entry(&whole, entry_name, strlen(entry_name));
+        is_first = is_first && !names_libgrace(at, length, self);
+    }
+    original = behind;
+    visible = seen.length == PREFIX ? "" : strings;
     if (whole.cut)
-        entry_name[0] = '\0'; /* it could not be put back */
-    if (seen.length == PREFIX)
-        visible[0] = '\0';
+        entry_name = "";
 }
 
 static void take_out(char **at)

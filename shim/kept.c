@@ -12,6 +12,7 @@
  */
 #include "shim.h"
 
+#include "hooks/room.h"
 #include "raw.h"
 
 #define KEPT 64
@@ -23,7 +24,7 @@ static struct {
     int signo;
     pid_t thread; /* 0: for the process */
     siginfo_t info;
-} kept[KEPT];                  /* the address of one is the mark */
+} kept[KEPT] GRACE_ROOM(kept); /* the address of one is the mark */
 static _Atomic uint32_t taken; /* entries in use, or about to be */
 
 /* How many signals of a kind are on their way from us: these are not replaced a second time. */

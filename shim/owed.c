@@ -12,8 +12,9 @@
 #include "guardian.h"
 #include "hooks/command.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 
-static char ledger_path[PATH_MAX]; /* with state_dir */
+static char ledger_path[PATH_MAX] GRACE_ROOM(ledger); /* with state_dir */
 
 static bool has_external_hook(void)
 {

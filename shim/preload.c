@@ -16,12 +16,14 @@
 #include <unistd.h>
 
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
+#include "object.h"
 #include "resume.h"
 
-static char library_path[PATH_MAX];
-static char origin[PATH_MAX];
-static char grace_command[PATH_MAX];
+static char library_path[PATH_MAX] GRACE_ROOM(library);
+static char origin[PATH_MAX] GRACE_ROOM(origin);
+static char grace_command[PATH_MAX] GRACE_ROOM(command);
 static char program_name[256];
 
 static const char *value_of(char *const *environment, const char *name)
@@ -52,11 +54,8 @@ static void learn_program(void)
 
 static bool learn_library(void)
 {
-    Dl_info own;
-    if (dladdr((void *)(uintptr_t)&learn_library, &own) == 0)
-        return false;
-    grace_shim.library = own.dli_fname;
-    return true;
+    grace_shim.library = grace_object_own_name();
+    return grace_shim.library != NULL;
 }
 
 /* Where plugins and the grace command are. Only hooks need them: a start without is faster. */
@@ -87,9 +86,7 @@ static void learn_places(void)
 
 static void complain(const struct grace_problems *problems, const char *file)
 {
-    struct grace_plan *defaults = grace_plan_default();
-    if (defaults != NULL)
-        grace_log_setup(&defaults->log, grace_shim.program); /* kept: the log uses it from now on */
+    grace_log_setup(&grace_plan_default()->log, grace_shim.program);
     char text[GRACE_LOG_MESSAGE_MAX];
     const struct grace_problem *first = NULL;
     for (size_t i = 0; i < problems->count && first == NULL; i++)
@@ -178,15 +175,15 @@ static bool load_hooks(char *const *environment)
  * symbols of libc's own stand before ours. Nor can they be passed on in a libc that is not GNU's:
  * there we are loaded (every reference that it could not resolve is weak) and stay out of the way.
  */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
 static bool is_in_front(void)
 {
     static const char *const names[] = {"__libc_start_main", "sigset", "sigignore"};
-    Dl_info own, found;
-    if (dlsym(RTLD_DEFAULT, "gnu_get_libc_version") == NULL ||
-        dladdr((void *)(uintptr_t)&is_in_front, &own) == 0)
+    if (gnu_get_libc_version == NULL)
         return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (dladdr(dlsym(RTLD_DEFAULT, names[i]), &found) != 0 && found.dli_fbase == own.dli_fbase)
+        if (grace_object_is_own((uintptr_t)dlsym(RTLD_DEFAULT, names[i])))
             return true; /* others that are preloaded may stand before us for the rest */
     return false;
 }

@@ -26,11 +26,9 @@
  */
 #include "resume.h"
 
-#include <dlfcn.h>
-#include <gnu/lib-names.h>
-
 #include "arch.h"
 #include "hooks/kernel.h"
+#include "object.h"
 #include "shim.h"
 
 /* Where the interrupted call stood, and errno as it was before it. Initial-exec: in a handler
@@ -122,9 +120,9 @@ static clock_function *read_clock;
 
 void grace_resume_setup(void)
 {
-    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-    if (libc != NULL)
-        read_clock = (clock_function *)dlsym(libc, "clock_gettime");
+    struct grace_function function;
+    if (grace_libc_function("clock_gettime", &function))
+        read_clock = (clock_function *)function.address;
 }
 
 struct grace_wait_start grace_wait_start(void)

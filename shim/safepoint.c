@@ -18,7 +18,6 @@
  */
 #include "shim.h"
 
-#include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -27,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "arch.h"
+#include "object.h"
 #include "raw.h"
 
 struct range {
@@ -42,21 +42,6 @@ static struct range loader;        /* ld.so: even its system calls are made unde
 
 /* ---- where the code lies ------------------------------------------------------------------- */
 
-struct search {
-    uintptr_t malloc_address, libc_address, own_address, loader_base;
-};
-
-static bool covers(const struct dl_phdr_info *object, uintptr_t address)
-{
-    for (size_t i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
-        if (part->p_type == PT_LOAD &&
-            address - (object->dlpi_addr + part->p_vaddr) < part->p_memsz)
-            return true;
-    }
-    return false;
-}
-
 static void guard_text(const struct dl_phdr_info *object, bool is_loader)
 {
     for (size_t i = 0; i < object->dlpi_phnum && guarded_count < RANGES; i++) {
@@ -71,40 +56,31 @@ static void guard_text(const struct dl_phdr_info *object, bool is_loader)
     }
 }
 
+/* Whichever object defines malloc first is the one that is called; libc's is guarded as well. */
 static int visit(struct dl_phdr_info *object, size_t size, void *argument)
 {
+    bool *malloc_found = argument;
+    struct grace_function function;
     (void)size;
-    const struct search *search = argument;
-    bool is_loader = search->loader_base != 0 && object->dlpi_addr == search->loader_base;
+    bool is_loader = object->dlpi_addr != 0 && object->dlpi_addr == getauxval(AT_BASE);
     /* libpthread is an object of its own before glibc 2.34. */
     bool is_libpthread =
         object->dlpi_name != NULL && strstr(object->dlpi_name, "/libpthread") != NULL;
-    if (is_loader || is_libpthread || covers(object, search->malloc_address) ||
-        covers(object, search->libc_address) || covers(object, search->own_address))
+    bool is_own = grace_object_covers(object, (uintptr_t)&visit);
+    bool is_libc = grace_object_function(object, "gnu_get_libc_version", &function);
+    bool is_allocator = !*malloc_found && grace_object_function(object, "malloc", &function);
+    *malloc_found |= is_allocator;
+    if (is_loader || is_libpthread || is_own || is_libc || is_allocator)
         guard_text(object, is_loader);
+    if (is_libc && grace_object_function(object, "pthread_sigmask", &function))
+        mask_function = (struct range){function.address, function.address + function.size};
     return 0;
-}
-
-static void learn_mask_function(void)
-{
-    Dl_info about;
-    void *symbol = NULL;
-    uintptr_t start = (uintptr_t)dlsym(RTLD_NEXT, "pthread_sigmask");
-    if (start != 0 && dladdr1((void *)start, &about, &symbol, RTLD_DL_SYMENT) != 0 &&
-        symbol != NULL)
-        mask_function = (struct range){start, start + ((const ElfW(Sym) *)symbol)->st_size};
 }
 
 void grace_safepoint_setup(void)
 {
-    struct search search = {
-        .malloc_address = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc"),
-        .libc_address = (uintptr_t)dlsym(RTLD_NEXT, "gnu_get_libc_version"),
-        .own_address = (uintptr_t)&grace_safepoint_setup,
-        .loader_base = (uintptr_t)getauxval(AT_BASE),
-    };
-    dl_iterate_phdr(visit, &search);
-    learn_mask_function();
+    bool malloc_found = false;
+    dl_iterate_phdr(visit, &malloc_found);
 }
 
 static bool within(const struct range *range, uintptr_t address)

@@ -39,7 +39,7 @@
 /* Set once by the constructor, before the target's main(); constant from then on. */
 struct grace_shim {
     _Atomic int32_t process; /* this one's pid; 0: libgrace does nothing here */
-    struct grace_plan *plan;
+    const struct grace_plan *plan;
     struct grace_loaded_hook *hooks; /* in the order of plan->hooks */
     struct grace_ledger *ledger;
     const char *ledger_path;  /* its file, with state_dir; else NULL */

@@ -20,6 +20,7 @@
 #include "arch.h"
 #include "guardian.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "raw.h"
 
 /* Ctrl-C to a whole group and a supervisor's TERM behind it are one. */
@@ -152,7 +153,7 @@ static void signal_stuck(void)
     grace_end(false);
 }
 
-static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK];
+static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
 static struct grace_launch stop_launch = {.conductor = signal_conductor,
                                           .stuck = signal_stuck,
                                           .stack_end = stop_stack + sizeof stop_stack};
@@ -359,7 +360,7 @@ static void announce_stuck(void)
     announce(false);
 }
 
-static _Alignas(64) char announce_stack[GRACE_LAUNCH_STACK];
+static _Alignas(64) char announce_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(announce_stack);
 static struct grace_launch announce_launch = {.conductor = announce_conductor,
                                               .stuck = announce_stuck,
                                               .stack_end = announce_stack + sizeof announce_stack};

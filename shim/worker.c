@@ -21,6 +21,7 @@
 #pragma weak __pthread_register_cancel /* not in every libc that may load us: is_in_front() */
 
 #include "arch.h"
+#include "hooks/room.h"
 #include "raw.h"
 
 #define STACK_SIZE     (8u << 20) /* what a thread has by default */
@@ -105,7 +106,7 @@ static void on_thread_exit(void *argument)
 
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 #define FAULTS (sizeof fault_signals / sizeof *fault_signals)
-static struct sigaction target_actions[FAULTS];
+static struct sigaction target_actions[FAULTS] GRACE_ROOM(actions);
 static bool catching;
 static bool lost; /* a hook was abandoned and may still do anything */
 
