@@ -96,7 +96,7 @@ struct directory_entry {
     char name[];
 };
 
-/* The number that a name in /proc/self/fd stands for; -1 for "." and "..". */
+/* The number that a name in /proc/self/fd stands for. */
 static GRACE_PLAIN int descriptor_number(const char *name)
 {
     int number = 0;
@@ -108,25 +108,50 @@ static GRACE_PLAIN int descriptor_number(const char *name)
     return number;
 }
 
+GRACE_PLAIN int grace_kernel_list(struct grace_kernel_listing *listing, const char *path)
+{
+    listing->fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    listing->length = listing->at = 0;
+    return listing->fd < 0 ? (int)listing->fd : 0;
+}
+
+GRACE_PLAIN const char *grace_kernel_list_next(struct grace_kernel_listing *listing)
+{
+    for (;;) {
+        if (listing->at >= listing->length) {
+            listing->at = 0;
+            listing->length = grace_kernel(SYS_getdents64, listing->fd, listing->buffer,
+                                           sizeof listing->buffer);
+            if (listing->length <= 0)
+                return NULL;
+        }
+        struct directory_entry *entry =
+            (struct directory_entry *)(void *)(listing->buffer + listing->at);
+        listing->at += entry->length; /* NOLINT(*-core.uninitialized.*): the kernel fills it */
+        if (entry->name[0] != '.')
+            return entry->name;
+    }
+}
+
+GRACE_PLAIN void grace_kernel_list_end(struct grace_kernel_listing *listing)
+{
+    grace_kernel(SYS_close, listing->fd);
+}
+
 GRACE_PLAIN int grace_kernel_each_descriptor(void (*visit)(int, void *), void *argument)
 {
-    long list =
-        grace_kernel(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (list < 0)
-        return (int)list;
-    _Alignas(8) char buffer[1024];
-    long length;
-    while ((length = grace_kernel(SYS_getdents64, list, buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < length;) {
-            struct directory_entry *entry = (struct directory_entry *)(void *)(buffer + at);
-            at += entry->length; /* NOLINT(*-core.uninitialized.*): the kernel fills the buffer */
-            int number = descriptor_number(entry->name);
-            if (number >= 0 && number != list)
-                visit(number, argument);
-        }
+    struct grace_kernel_listing listing;
+    int result = grace_kernel_list(&listing, "/proc/self/fd");
+    if (result < 0)
+        return result;
+    const char *name;
+    while ((name = grace_kernel_list_next(&listing)) != NULL) {
+        int number = descriptor_number(name);
+        if (number >= 0 && number != listing.fd)
+            visit(number, argument);
     }
-    grace_kernel(SYS_close, list);
-    return (int)length;
+    grace_kernel_list_end(&listing);
+    return listing.length < 0 ? (int)listing.length : 0;
 }
 
 struct closing {

@@ -107,6 +107,19 @@ long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_ti
                         int32_t *child_tid, void (*entry)(void *), void *argument);
 
 /*
+ * The names in a folder, without a lock or allocation: list, then next until NULL, then end. Returns
+ * 0 or a negative errno. A name lives until the next is asked for. Skips "." and "..".
+ */
+struct grace_kernel_listing {
+    long fd;
+    long length, at;
+    _Alignas(8) char buffer[1024];
+};
+int grace_kernel_list(struct grace_kernel_listing *listing, const char *path);
+const char *grace_kernel_list_next(struct grace_kernel_listing *listing);
+void grace_kernel_list_end(struct grace_kernel_listing *listing);
+
+/*
  * Call visit(number, argument) for each open descriptor of this process, without a lock or
  * allocation. What is opened or closed meanwhile may or may not be seen. Returns 0, or a negative
  * errno where /proc cannot be read.

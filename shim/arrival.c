@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "arch.h"
+#include "drain.h"
 #include "raw.h"
 #include "resume.h"
 
@@ -26,15 +27,18 @@ static bool is_plain(int signo, const struct grace_disposition *disposition)
 static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
                            const struct grace_disposition *disposition)
 {
-    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))
+    if (grace_drain_woke(info) || grace_stop_retry(info, context) ||
+        grace_end_exit_requested(info, context))
         return false;
     grace_kept_restore(info);
     if (is_plain(signo, disposition))
         return true;
-    if (!grace_is_owner()) { /* nothing is ours in a forked child: as the kernel would have it */
-        if (disposition->handler == NULL)
+    if (!grace_is_owner()) { /* little is ours in a forked child: as the kernel would have it */
+        if (disposition->handler != NULL)
+            return true;
+        if (!grace_drain_worker_first(signo, info, context))
             grace_end_by_signal(signo, info);
-        return true;
+        return false;
     }
     bool final = grace_signal_is_final(signo);
     if (disposition->handler == NULL && final) {
@@ -42,7 +46,7 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
         return false;
     }
     if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
-        !grace_stop_announce_first(signo, info, context))
+        !grace_stop_announce_first(signo, info, context, disposition->once))
         return false;
     if (!final)
         grace_signal_send_on(signo, info, info->si_code == SI_TKILL ? grace_gettid() : 0);

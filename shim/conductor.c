@@ -290,6 +290,8 @@ void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_proces
     for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
         size_t index = grace_shim.plan->order[i];
         const struct grace_hook_plan *hook = &grace_shim.plan->hooks[index];
+        if (hook->phase == GRACE_PHASE_ANNOUNCE && grace_stop_is_wanted_back())
+            continue; /* what has run has run */
         if (hook->phase >= first && hook->phase <= last && !runs_later(index) &&
             applies(hook, cause) && grace_ledger_owes(grace_shim.ledger, index))
             conduct_one(index, in_process);
@@ -330,6 +332,12 @@ void grace_conductor_log_begin(void)
         .hooks = count_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, facts->cause, true),
     };
     grace_report_begin(&begin);
+}
+
+void grace_conductor_forget(void)
+{
+    memset(&tally, 0, sizeof tally);
+    grace_worker_stand_down();
 }
 
 void grace_conductor_log_end(void)

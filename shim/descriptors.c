@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "drain.h"
 #include "hooks/kernel.h"
 #include "hooks/text.h"
 #include "raw.h"
@@ -163,9 +164,9 @@ static void *watch(void *argument)
     for (;;) {
         siginfo_t info;
         long signo = grace_kernel(SYS_rt_sigtimedwait, &set, &info, NULL, sizeof set);
-        if (signo <= 0 || grace_stop_retry(&info, NULL))
+        if (signo <= 0 || grace_drain_woke(&info) || grace_stop_retry(&info, NULL) ||
+            !grace_stop_announce_here((int)signo, &info))
             continue;
-        grace_stop_announce_here((int)signo, &info);
         grace_signalfd_open();
         grace_signal_send_on((int)signo, &info, 0);
         return NULL;

@@ -76,6 +76,13 @@ void grace_kept_release(void)
     }
 }
 
+void grace_kept_discard(void)
+{
+    for (uint32_t i = 0; i < KEPT; i++)
+        atomic_store(&kept[i].state, FREE);
+    atomic_store(&taken, 0);
+}
+
 void grace_kept_restore(siginfo_t *info)
 {
     uintptr_t place = (uintptr_t)info->si_value.sival_ptr - (uintptr_t)kept;

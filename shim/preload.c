@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drain.h"
 #include "hooks/log.h"
 #include "hooks/room.h"
 #include "hooks/text.h"
@@ -236,6 +237,7 @@ static void become_owner(char **environment)
     grace_count_prepare();
     grace_safepoint_setup();
     grace_children_setup();
+    grace_drain_setup();
     grace_resume_setup();
     atomic_store_explicit(&grace_shim.process, (int32_t)getpid(), memory_order_release);
     grace_dispositions_adopt();

@@ -18,6 +18,7 @@
  *   conductor.c    leading: phases, hooks, deadline, log
  *   count.c        one more stop in the metrics file, where no guardian counts
  *   worker.c       threads for in-process hooks, and what a hook may do to them
+ *   drain.h        the phase drain, in drain/
  *   ending.c       the signal's own action at the end, end = "exit" and end = N
  *   calls/         the interposed calls, thin doors to the above
  */
@@ -150,6 +151,9 @@ void grace_arrival_leave(void *stack);
 void grace_kept_add(int signo, const siginfo_t *info);
 void grace_kept_release(void);
 
+/* The stop is taken back: the target never gets them. */
+void grace_kept_discard(void);
+
 /* A signal that was kept back for one thread arrives again: make its siginfo what it was. */
 void grace_kept_restore(siginfo_t *info);
 
@@ -257,15 +261,18 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
  * `context` is NULL for a thread in normal context that took it by sigwait or its like. */
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
 
-/* A chain signal arrived for the target's own handler. Returns true when the handler may run now,
- * false when the signal will be queued again after the announcement. */
-bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context);
+/* A chain signal arrived for the target's own handler, which is to run `once` (SA_RESETHAND).
+ * Returns true when the handler may run now, false when the signal will be queued again after the
+ * announcement, and the drain if it comes before this handler. */
+bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context,
+                               bool once);
 
 /*
  * The target takes a chain signal by a call of its own (sigwait and kin, signalfd): announce on the
- * calling thread, in normal context, before the call returns.
+ * calling thread, in normal context, before the call returns. False: the stop was taken back, and
+ * the target does not get the signal.
  */
-void grace_stop_announce_here(int signo, const siginfo_t *info);
+bool grace_stop_announce_here(int signo, const siginfo_t *info);
 
 /* Whether an announcement is still to be made before the target gets a chain signal. */
 bool grace_stop_will_announce(void);
@@ -280,6 +287,7 @@ void grace_stop_let_exit_pass(void);
  * something changes. */
 const struct grace_stop_facts *grace_stop_facts(void);
 bool grace_stop_is_cut(void);
+bool grace_stop_is_wanted_back(void);
 uint32_t grace_stop_bell_value(void);
 void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms);
 void grace_stop_bell_ring(void);
@@ -299,6 +307,9 @@ bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last,
 /* The lines at the beginning and the end of a stop. */
 void grace_conductor_log_begin(void);
 void grace_conductor_log_end(void);
+
+/* The stop is taken back: the next one counts anew. */
+void grace_conductor_forget(void);
 
 /* ---- count.c ------------------------------------------------------------------------------- */
 

@@ -3,6 +3,8 @@
  *
  *        by a signal or a call (CAS)             hooks are through
  *   NONE ────────────────────────────▶ LED ─────────────────────────▶ DONE ─▶ the ending itself
+ *     ▲                                  │
+ *     └────────── taken back ────────────┘ (by `grace stop --abort`, up to the end of the drain)
  *
  * Whoever moves NONE to LED decides how the process ends. A stop by signal is led by the conductor,
  * a thread that the handler starts; it ends with the signal's own action, and every thread that
@@ -11,13 +13,15 @@
  * thread with external hooks only; then the call goes on as libc would.
  *
  * Apart from that, an announcement may come first: a chain signal that the target handles itself
- * is kept back while the announce hooks run, then queued again as it was.
+ * is kept back while the announce hooks run, and during the drain where one comes before that
+ * handler; then it is queued again as it was.
  */
 #include "shim.h"
 
 #include <string.h>
 
 #include "arch.h"
+#include "drain.h"
 #include "guardian.h"
 #include "hooks/log.h"
 #include "hooks/room.h"
@@ -25,6 +29,9 @@
 
 /* Ctrl-C to a whole group and a supervisor's TERM behind it are one. */
 #define SECOND_SIGNAL_AFTER_MS 500
+
+/* How often the conductor looks at the ledger for wishes while it waits for something else. */
+#define WISH_LOOK_MS 100
 
 enum { NONE, LED, DONE };
 
@@ -37,6 +44,8 @@ static struct {
     pid_t leader; /* the thread whose call began the stop */
     _Atomic uint64_t first_signal_ms;
     _Atomic uint64_t cut_ms;
+    _Atomic uint32_t hurry; /* a second signal before the target's own handler: ends the drain */
+    bool drained;           /* … that came before that handler */
     struct grace_stop_facts facts;
 } stop = {.facts = {.status = -1, .sender_uid = -1}};
 
@@ -47,9 +56,21 @@ const struct grace_stop_facts *grace_stop_facts(void)
     return &stop.facts;
 }
 
+/* What somebody beside the target asked for through the ledger. */
+static bool is_wished(uint32_t wish)
+{
+    return (atomic_load_explicit(&grace_shim.ledger->wishes, memory_order_acquire) & wish) != 0;
+}
+
 bool grace_stop_is_cut(void)
 {
-    return atomic_load_explicit(&stop.cut, memory_order_acquire) != 0;
+    return atomic_load_explicit(&stop.cut, memory_order_acquire) != 0 ||
+           is_wished(GRACE_WISH_FORCE);
+}
+
+bool grace_stop_is_wanted_back(void)
+{
+    return is_wished(GRACE_WISH_ABORT) && !grace_stop_is_cut();
 }
 
 uint32_t grace_stop_bell_value(void)
@@ -59,7 +80,8 @@ uint32_t grace_stop_bell_value(void)
 
 void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms)
 {
-    grace_futex_wait(&stop.bell, seen, timeout_ms);
+    /* Nobody rings this one for a wish. */
+    grace_futex_wait(&stop.bell, seen, timeout_ms < WISH_LOOK_MS ? timeout_ms : WISH_LOOK_MS);
 }
 
 void grace_stop_bell_ring(void)
@@ -103,10 +125,12 @@ static void finish(void)
     grace_futex_wake_all(&stop.state);
 }
 
-static void wait_until_done(void)
+/* False: the stop was taken back. */
+static bool wait_until_done(void)
 {
-    while (atomic_load_explicit(&stop.state, memory_order_acquire) != DONE)
+    while (atomic_load_explicit(&stop.state, memory_order_acquire) == LED)
         grace_futex_wait(&stop.state, LED, -1);
+    return atomic_load_explicit(&stop.state, memory_order_acquire) == DONE;
 }
 
 static _Noreturn void wait_for_ever(void)
@@ -115,14 +139,80 @@ static _Noreturn void wait_for_ever(void)
         grace_futex_wait(&stop.state, atomic_load_explicit(&stop.state, memory_order_relaxed), -1);
 }
 
-/* The whole stop, from announce to the last hook. */
-static void conduct_stop(bool in_process)
+/* ---- draining, and taking a stop back ------------------------------------------------------ */
+
+/* A program that stops itself does not ask for time, and the thread that does may be the one that
+ * would have to answer. */
+static bool came_from_itself(void)
+{
+    const siginfo_t *info = &stop.facts.info;
+    return (info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE) &&
+           info->si_pid == grace_getpid();
+}
+
+/* Also when the target ends by a call of its own while its handler has still to run. */
+static bool drain_is_off(void)
+{
+    return grace_stop_is_cut() || is_wished(GRACE_WISH_NO_DRAIN) || atomic_load(&stop.hurry) != 0 ||
+           (!stop.by_signal && atomic_load(&stop.state) != NONE);
+}
+
+/* False: the stop is to be taken back. */
+static bool drain(void)
+{
+    const struct grace_drain_how how = {
+        .signo = stop.facts.signo,
+        .until_ms = stop.facts.began_ms + grace_shim.plan->deadline_ms,
+        .is_off = drain_is_off,
+        .is_wanted_back = grace_stop_is_wanted_back,
+        .ledger = grace_shim.ledger,
+    };
+    if (grace_stop_is_wanted_back())
+        return false;
+    if (!came_from_itself() && grace_drain(&how) == GRACE_DRAIN_TAKEN_BACK)
+        return false;
+    atomic_store(&grace_shim.ledger->drain,
+                 GRACE_DRAIN_OVER); /* from here on there is no way back */
+    return true;
+}
+
+/* All is as if no signal had come, but for the hooks that have run. The last store lets the next
+ * stop begin. */
+static void take_back(void)
+{
+    grace_log(GRACE_LOG_WARNING, "stop-aborted", "the stop is taken back; the target goes on");
+    grace_conductor_forget();
+    grace_kept_discard();
+    stop.by_signal = stop.drained = false;
+    memset(&stop.facts, 0, sizeof stop.facts);
+    stop.facts.status = stop.facts.sender_uid = -1;
+    atomic_store(&stop.first_signal_ms, 0);
+    atomic_store(&stop.cut_ms, 0);
+    atomic_store(&stop.hurry, 0);
+    atomic_store(&grace_shim.ledger->drain, GRACE_DRAIN_NONE);
+    atomic_store(&grace_shim.ledger->wishes, 0);
+    grace_guardian_tell(GRACE_STAGE_RUNNING);
+    uint32_t led = LED;
+    atomic_compare_exchange_strong(&stop.state, &led, NONE);
+    grace_futex_wake_all(&stop.state);
+}
+
+/* The whole stop, from announce to the last hook. False: it was taken back. */
+static bool conduct_stop(bool in_process)
 {
     take_lead();
     grace_conductor_log_begin();
-    grace_conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, in_process);
+    grace_conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
+    leave_lead();
+    if (in_process && stop.by_signal && !drain()) {
+        take_back();
+        return false;
+    }
+    take_lead();
+    grace_conduct(GRACE_PHASE_DRAIN, GRACE_PHASE_CLEANUP, in_process);
     grace_conductor_log_end();
     leave_lead();
+    return true;
 }
 
 static void know_sender(const siginfo_t *info)
@@ -138,9 +228,10 @@ static void know_sender(const siginfo_t *info)
 
 static void *signal_conductor(void *unused)
 {
-    conduct_stop(true);
-    finish();
-    grace_end(true);
+    if (conduct_stop(true)) {
+        finish();
+        grace_end(true);
+    }
     return unused;
 }
 
@@ -219,6 +310,13 @@ static void hold_sender(const siginfo_t *info, const ucontext_t *context)
     wait_for_ever();
 }
 
+/* Whether a one-shot handler, before which was drained, has just sent the signal again: it is the
+ * same stop still. */
+static bool is_last_word(void)
+{
+    return stop.drained && grace_now_ms() - stop.facts.began_ms < grace_shim.plan->deadline_ms;
+}
+
 static void begin_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
 {
     uint32_t none = NONE;
@@ -229,7 +327,8 @@ static void begin_by_signal(int signo, const siginfo_t *info, const ucontext_t *
     stop.by_signal = true;
     stop.facts.cause = GRACE_CAUSE_SIGNAL;
     stop.facts.signo = signo;
-    stop.facts.began_ms = grace_now_ms();
+    if (!is_last_word())
+        stop.facts.began_ms = grace_now_ms();
     know_sender(info);
     atomic_store(&stop.first_signal_ms, stop.facts.began_ms);
     grace_guardian_tell(GRACE_STAGE_LED);
@@ -278,15 +377,18 @@ static void end_call(void)
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-/* Another ending came first. Returns when this one may go on regardless. */
-static void wait_for_leader(enum grace_cause cause)
+/* Another ending came first. Returns true when this one may go on regardless, false when the other
+ * was taken back. */
+static bool wait_for_leader(enum grace_cause cause)
 {
-    wait_until_done();
+    if (!wait_until_done())
+        return false;
     if (!stop.by_signal && stop.leader == grace_gettid())
-        return; /* exit called again by a handler of exit's, or by a signal's above it */
+        return true; /* exit called again by a handler of exit's, or by a signal's above it */
     bool at_once = cause == GRACE_CAUSE__EXIT || cause == GRACE_CAUSE_QUICK_EXIT;
     if (stop.by_signal || !at_once)
         wait_for_ever();
+    return true;
 }
 
 bool grace_stop_is_led_by_signal(void)
@@ -313,13 +415,11 @@ void grace_stop_by_call(enum grace_cause cause, int status)
     if (status == 0 && atomic_load(&stop.state) == NONE && stop.facts.cause != GRACE_CAUSE_SIGNAL &&
         grace_owner_hands_over())
         return;
-    uint32_t none = NONE;
-    pid_t self = grace_gettid();
-    if (!atomic_compare_exchange_strong(&stop.state, &none, LED)) {
-        wait_for_leader(cause);
-        return;
-    }
-    stop.leader = self;
+    for (uint32_t none = NONE; !atomic_compare_exchange_strong(&stop.state, &none, LED);
+         none = NONE)
+        if (wait_for_leader(cause))
+            return;
+    stop.leader = grace_gettid();
     if (stop.facts.cause != GRACE_CAUSE_SIGNAL)
         stop.facts.cause = cause;
     stop.facts.status = status;
@@ -335,7 +435,8 @@ void grace_stop_by_call(enum grace_cause cause, int status)
 
 enum { UNANNOUNCED, ANNOUNCING, ANNOUNCED };
 
-static _Atomic uint32_t announcement; /* futex: moves to ANNOUNCED */
+static _Atomic uint32_t announcement; /* futex: moves to ANNOUNCED, or back to UNANNOUNCED */
+static bool drains_first;             /* whether the drain, too, comes before the handler */
 
 static void announce(bool in_process)
 {
@@ -343,8 +444,14 @@ static void announce(bool in_process)
     grace_conductor_log_begin();
     leave_lead();
     conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
-    atomic_store(&announcement, ANNOUNCED);
+    bool taken_back = in_process && drains_first && !drain();
+    stop.drained = drains_first && !taken_back;
+    if (taken_back)
+        take_back();
+    atomic_store(&announcement, taken_back ? UNANNOUNCED : ANNOUNCED);
     grace_futex_wake_all(&announcement);
+    if (taken_back)
+        return;
     grace_signalfd_open();
     grace_kept_release();
 }
@@ -378,7 +485,29 @@ static void note_signal(int signo, const siginfo_t *info)
     grace_guardian_tell(GRACE_STAGE_CHAINED);
 }
 
-bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context)
+static bool has_to_announce(void)
+{
+    return grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL);
+}
+
+static bool may_drain(bool once)
+{
+    enum grace_drain_when when = grace_shim.plan->drain.when;
+    return when == GRACE_DRAIN_ALWAYS || (when == GRACE_DRAIN_AUTO && once);
+}
+
+/* The signal came again while its first arrival is kept back. */
+static void hurry_up(void)
+{
+    if (grace_now_ms() - atomic_load(&stop.first_signal_ms) < SECOND_SIGNAL_AFTER_MS ||
+        grace_shim.plan->second_signal == GRACE_SECOND_IGNORE)
+        return;
+    atomic_store(&stop.hurry, 1);
+    grace_stop_bell_ring();
+}
+
+bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context,
+                               bool once)
 {
     if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
         return true;
@@ -386,12 +515,18 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     /* When raise and kill of itself return, the handler has run (POSIX, kill, "Description"). */
     if (sent_to_itself(info, context))
         return true;
-    if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
+    bool under_way = atomic_load(&announcement) == ANNOUNCING;
+    bool drains = !under_way && may_drain(once) && grace_drain_has_work();
+    if (!under_way && !drains && !has_to_announce())
         return true;
     grace_kept_add(signo, info);
     uint32_t not_yet = UNANNOUNCED;
-    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING))
+    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING)) {
+        drains_first = drains;
         grace_launch(&announce_launch, signo, context);
+    } else {
+        hurry_up();
+    }
     if (atomic_load(&announcement) == ANNOUNCED)
         grace_kept_release(); /* it came too late to be released with the others */
     return false;
@@ -400,31 +535,37 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
 bool grace_stop_will_announce(void)
 {
     return atomic_load(&stop.state) == NONE && atomic_load(&announcement) == UNANNOUNCED &&
-           grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL);
+           (may_drain(false) || has_to_announce());
 }
 
-void grace_stop_announce_here(int signo, const siginfo_t *info)
+bool grace_stop_announce_here(int signo, const siginfo_t *info)
 {
     GRACE_KEEP_ERRNO;
     if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
-        return;
+        return true;
     note_signal(signo, info);
-    if (!grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL))
-        return;
+    bool drains = may_drain(false) && grace_drain_has_work();
+    if (!drains && !has_to_announce() && atomic_load(&announcement) == UNANNOUNCED)
+        return true;
     /* A handler of the target's that ran above us and exits would wait for us in vain. */
     uint64_t mask;
     grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
     uint32_t not_yet = UNANNOUNCED;
-    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING) ||
-        grace_launch_take_over(&announce_launch))
+    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING)) {
+        drains_first = drains;
         announce(true);
-    while (atomic_load(&announcement) != ANNOUNCED)
+    } else if (grace_launch_take_over(&announce_launch)) {
+        announce(true);
+    }
+    while (atomic_load(&announcement) == ANNOUNCING)
         grace_futex_wait(&announcement, ANNOUNCING, -1);
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
+    return atomic_load(&announcement) == ANNOUNCED;
 }
 
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context)
 {
     return grace_launch_retry(&stop_launch, info, context) ||
-           grace_launch_retry(&announce_launch, info, context);
+           grace_launch_retry(&announce_launch, info, context) ||
+           grace_drain_worker_retry(info, context);
 }

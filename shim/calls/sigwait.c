@@ -2,6 +2,7 @@
  * sigwait, sigwaitinfo, sigtimedwait: the target takes a signal by itself. A chain signal is
  * announced here, on the calling thread, before the target gets it.
  */
+#include "../drain.h"
 #include "../resume.h"
 #include "../shim.h"
 
@@ -16,14 +17,19 @@ typedef int waiting(const sigset_t *, siginfo_t *, const struct timespec *);
 /* What the target gets for a signal that was taken: its number, another one, or 0 for none. */
 static int handed_over(int signo, const sigset_t *set, siginfo_t *info)
 {
-    if (!grace_disposition_managed(signo) || !grace_is_owner())
+    if (!grace_disposition_managed(signo))
+        return signo;
+    if (grace_drain_woke(info))
+        return 0;
+    if (!grace_is_owner())
         return signo;
     if (grace_stop_retry(info, NULL) || grace_end_exit_requested(info, NULL))
         return 0;
     grace_kept_restore(info);
     bool final = grace_signal_is_final(signo);
-    if (grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo))
-        grace_stop_announce_here(signo, info);
+    if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
+        !grace_stop_announce_here(signo, info))
+        return 0;
     if (final)
         return signo;
     int as = grace_signal_delivered_as(signo);

@@ -1,4 +1,5 @@
 /* epoll's three ways to wait, as the target calls them. See resume.c. */
+#include "../drain.h"
 #include "../resume.h"
 #include "../shim.h"
 
@@ -17,8 +18,8 @@ EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int timeout
 {
     waiting *real = GRACE_REAL(waiting, "epoll_wait");
     if (timeout <= 0)
-        return GRACE_WAIT(real(fd, events, count, timeout));
-    return GRACE_WAIT_LIMITED(start, real(fd, events, count, timeout),
+        return GRACE_POLL(real(fd, events, count, timeout));
+    return GRACE_POLL_LIMITED(start, real(fd, events, count, timeout),
                               real(fd, events, count, grace_wait_left_ms(&start, timeout)));
 }
 
@@ -27,8 +28,8 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int timeou
 {
     waiting_masked *real = GRACE_REAL(waiting_masked, "epoll_pwait");
     if (timeout <= 0)
-        return GRACE_WAIT(real(fd, events, count, timeout, mask));
-    return GRACE_WAIT_LIMITED(start, real(fd, events, count, timeout, mask),
+        return GRACE_POLL(real(fd, events, count, timeout, mask));
+    return GRACE_POLL_LIMITED(start, real(fd, events, count, timeout, mask),
                               real(fd, events, count, grace_wait_left_ms(&start, timeout), mask));
 }
 
@@ -38,8 +39,8 @@ EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int count,
     waiting_exact *real = GRACE_REAL(waiting_exact, "epoll_pwait2");
     struct timespec left;
     if (timeout == NULL)
-        return GRACE_WAIT(real(fd, events, count, timeout, mask));
-    return GRACE_WAIT_LIMITED(
+        return GRACE_POLL(real(fd, events, count, timeout, mask));
+    return GRACE_POLL_LIMITED(
         start, real(fd, events, count, timeout, mask),
         (left = grace_wait_left(&start, timeout), real(fd, events, count, &left, mask)));
 }

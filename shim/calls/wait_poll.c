@@ -1,4 +1,5 @@
 /* poll and ppoll, as the target calls them. See resume.c. */
+#include "../drain.h"
 #include "../resume.h"
 #include "../shim.h"
 
@@ -23,8 +24,8 @@ EXPORT int poll(struct pollfd *list, nfds_t count, int timeout)
 {
     polling *real = GRACE_REAL(polling, "poll");
     if (timeout <= 0)
-        return GRACE_WAIT(real(list, count, timeout));
-    return GRACE_WAIT_LIMITED(start, real(list, count, timeout),
+        return GRACE_POLL(real(list, count, timeout));
+    return GRACE_POLL_LIMITED(start, real(list, count, timeout),
                               real(list, count, grace_wait_left_ms(&start, timeout)));
 }
 
@@ -38,8 +39,8 @@ EXPORT int __poll_chk(struct pollfd *list, nfds_t count, int timeout, size_t siz
 {
     polling_checked *real = GRACE_REAL(polling_checked, "__poll_chk");
     if (timeout <= 0)
-        return GRACE_WAIT(real(list, count, timeout, size));
-    return GRACE_WAIT_LIMITED(start, real(list, count, timeout, size),
+        return GRACE_POLL(real(list, count, timeout, size));
+    return GRACE_POLL_LIMITED(start, real(list, count, timeout, size),
                               real(list, count, grace_wait_left_ms(&start, timeout), size));
 }
 
@@ -49,8 +50,8 @@ EXPORT int ppoll(struct pollfd *list, nfds_t count, const struct timespec *timeo
     polling_masked *real = GRACE_REAL(polling_masked, "ppoll");
     struct timespec left;
     if (timeout == NULL)
-        return GRACE_WAIT(real(list, count, timeout, mask));
-    return GRACE_WAIT_LIMITED(
+        return GRACE_POLL(real(list, count, timeout, mask));
+    return GRACE_POLL_LIMITED(
         start, real(list, count, timeout, mask),
         (left = grace_wait_left(&start, timeout), real(list, count, &left, mask)));
 }
@@ -61,8 +62,8 @@ EXPORT int __ppoll_chk(struct pollfd *list, nfds_t count, const struct timespec 
     polling_masked_checked *real = GRACE_REAL(polling_masked_checked, "__ppoll_chk");
     struct timespec left;
     if (timeout == NULL)
-        return GRACE_WAIT(real(list, count, timeout, mask, size));
-    return GRACE_WAIT_LIMITED(
+        return GRACE_POLL(real(list, count, timeout, mask, size));
+    return GRACE_POLL_LIMITED(
         start, real(list, count, timeout, mask, size),
         (left = grace_wait_left(&start, timeout), real(list, count, &left, mask, size)));
 }

@@ -1,4 +1,5 @@
 /* select and pselect, as the target calls them. See resume.c. */
+#include "../drain.h"
 #include "../resume.h"
 #include "../shim.h"
 
@@ -19,7 +20,7 @@ int __select(int count, fd_set *readable, fd_set *writable, fd_set *special,
 EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *special,
                   struct timeval *timeout)
 {
-    return GRACE_WAIT(GRACE_REAL(selecting, "select")(count, readable, writable, special, timeout));
+    return GRACE_POLL(GRACE_REAL(selecting, "select")(count, readable, writable, special, timeout));
 }
 
 EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *special,
@@ -34,8 +35,8 @@ EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *specia
     selecting_masked *real = GRACE_REAL(selecting_masked, "pselect");
     struct timespec left;
     if (timeout == NULL)
-        return GRACE_WAIT(real(count, readable, writable, special, timeout, mask));
-    return GRACE_WAIT_LIMITED(start, real(count, readable, writable, special, timeout, mask),
+        return GRACE_POLL(real(count, readable, writable, special, timeout, mask));
+    return GRACE_POLL_LIMITED(start, real(count, readable, writable, special, timeout, mask),
                               (left = grace_wait_left(&start, timeout),
                                real(count, readable, writable, special, &left, mask)));
 }

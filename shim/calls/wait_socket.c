@@ -3,6 +3,7 @@
  * not restart them. See resume.c. The limit starts anew when a call goes on: it is the socket's,
  * not the call's.
  */
+#include "../drain.h"
 #include "../resume.h"
 #include "../shim.h"
 
@@ -31,16 +32,31 @@ ssize_t __recv_chk(int fd, void *buffer, size_t length, size_t size, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t length, size_t size, int flags,
                        struct sockaddr *restrict address, socklen_t *restrict address_length);
 
+/* While a drain closes listeners an accept may have to be made again, or not to be made. */
+#define ACCEPT(fd, call)                                                                           \
+    __extension__({                                                                                \
+        int accepted_ = -1;                                                                        \
+        do {                                                                                       \
+            if (IS_GUARDED && grace_accept_refuses(fd))                                            \
+                break;                                                                             \
+            accepted_ = GRACE_WAIT(call);                                                          \
+        } while (accepted_ == -1 && IS_GUARDED && grace_accept_again(fd));                         \
+        accepted_;                                                                                 \
+    })
+#define IS_GUARDED                                                                                 \
+    __builtin_expect(atomic_load_explicit(&grace_accept_guard, memory_order_relaxed) != 0, 0)
+
 /* libc's header gives the addresses a type that holds any kind of them. */
 EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict length)
 {
-    return GRACE_WAIT(GRACE_REAL(accepting, "accept")(fd, address.__sockaddr__, length));
+    accepting *real = GRACE_REAL(accepting, "accept");
+    return ACCEPT(fd, real(fd, address.__sockaddr__, length));
 }
 
 EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict length, int flags)
 {
-    return GRACE_WAIT(
-        GRACE_REAL(accepting_flagged, "accept4")(fd, address.__sockaddr__, length, flags));
+    accepting_flagged *real = GRACE_REAL(accepting_flagged, "accept4");
+    return ACCEPT(fd, real(fd, address.__sockaddr__, length, flags));
 }
 
 /* A connection attempt goes on by itself; waiting for it again says EALREADY when the time is up.

@@ -36,8 +36,9 @@ union address {
 
 /* ---- adding -------------------------------------------------------------------------------- */
 
-void grace_drain_address_port(unsigned port)
+void grace_drain_address_port(unsigned port, void *unused)
 {
+    (void)unused;
     atomic_fetch_or_explicit(&known.ports[port / 64 % 1024], UINT64_C(1) << port % 64,
                              memory_order_release);
 }
@@ -85,7 +86,7 @@ void grace_drain_address_add(int listener)
     if (address.any.sa_family == AF_UNIX)
         add_name(&address.local, length);
     else if (address.any.sa_family == AF_INET || address.any.sa_family == AF_INET6)
-        grace_drain_address_port(port_of(&address));
+        grace_drain_address_port(port_of(&address), NULL);
 }
 
 void grace_drain_addresses_forget(void)

@@ -4,7 +4,7 @@
 
 /* Add a listener's address, a TCP port, or any name that a Unix socket may have. */
 void grace_drain_address_add(int listener);
-void grace_drain_address_port(unsigned port);
+void grace_drain_address_port(unsigned port, void *unused);
 void grace_drain_address_any_name(void);
 
 void grace_drain_addresses_forget(void);

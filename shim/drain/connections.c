@@ -1,0 +1,204 @@
+/*
+ * Watching the accepted connections, by what the kernel knows of them.
+ *
+ * A TCP connection is idle when nothing is queued either way and what was sent last was sent after
+ * what was received last: an answer is out, and no request came behind it. The kernel's times tick
+ * with its jiffies, so equal times say nothing, and equal is busy. So is one that has received and
+ * never sent. One that has never received anything is idle. All that only after a time of quiet:
+ * the pause between two parts of an answer is not its end.
+ *
+ * For a Unix connection the kernel keeps no times. It is idle when nothing is queued and a thread
+ * sits in a read of it, or when it was seen to send since the drain began and is quiet; of any
+ * other nothing is known until half of the time is over.
+ */
+#include "connections.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "hooks/kernel.h"
+#include "hooks/log.h"
+#include "shim/drain.h"
+#include "socket.h"
+#include "threads.h"
+
+uint64_t grace_answers_sent_ms(int fd) __attribute__((weak));
+
+#define DESCRIPTORS (1 << 20)
+
+enum kind { OTHER, TCP, LOCAL };
+enum state { GONE, BUSY, IDLE };
+
+struct connection {
+    uint64_t cookie; /* 0: nothing is known of the descriptor */
+    uint32_t seen;   /* in which look */
+    uint8_t kind;    /* enum kind */
+    uint8_t state;   /* enum state, as of the last look */
+    bool half_closed;
+};
+
+static struct {
+    struct connection *list; /* by descriptor */
+    int highest;
+    uint32_t look;
+    unsigned finished;
+} table;
+
+bool grace_connections_begin(void)
+{
+    grace_connections_end();
+    long list =
+        grace_kernel(SYS_mmap, NULL, sizeof *table.list * DESCRIPTORS, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (grace_kernel_failed(list))
+        return false;
+    table.list = (struct connection *)list; /* NOLINT(performance-no-int-to-ptr) */
+    table.highest = -1;
+    table.look = 0;
+    table.finished = 0;
+    return true;
+}
+
+void grace_connections_end(void)
+{
+    if (table.list != NULL)
+        grace_kernel(SYS_munmap, table.list, sizeof *table.list * DESCRIPTORS);
+    table.list = NULL;
+}
+
+/* ---- one connection ------------------------------------------------------------------------ */
+
+static int queued_to_read(int fd)
+{
+    int bytes = 0;
+    return grace_kernel(SYS_ioctl, fd, SIOCINQ, &bytes) == 0 ? bytes : 0;
+}
+
+static enum state judge_tcp(int fd, const struct grace_connections_look *how)
+{
+    enum { CLOSED = 7 };
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
+        info.tcpi_state == CLOSED)
+        return GONE; /* the other side reset it: nothing can be lost any more */
+    if (info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0 || queued_to_read(fd) > 0)
+        return BUSY;
+    uint32_t quiet = info.tcpi_last_data_recv < info.tcpi_last_data_sent ? info.tcpi_last_data_recv
+                                                                         : info.tcpi_last_data_sent;
+    bool answered = info.tcpi_last_data_sent < info.tcpi_last_data_recv && info.tcpi_bytes_sent > 0;
+    if (info.tcpi_bytes_received > 0 && !answered)
+        return BUSY;
+    return (uint64_t)quiet * 1000 >= how->idle_us ? IDLE : BUSY;
+}
+
+static enum state judge_local(int fd, const struct grace_connections_look *how)
+{
+    int unread = 0; /* by the other side */
+    struct pollfd event = {.fd = fd, .events = POLLIN | POLLRDHUP};
+    struct timespec no_wait = {0, 0};
+    grace_kernel(SYS_ioctl, fd, SIOCOUTQ, &unread);
+    bool queued = queued_to_read(fd) > 0;
+    if (queued || unread > 0)
+        return BUSY;
+    if (grace_kernel(SYS_ppoll, &event, 1, &no_wait, NULL, sizeof(uint64_t)) == 1 &&
+        (event.revents & POLLHUP))
+        return GONE;
+    if (how->unknown_is_idle || grace_threads_read_from(fd))
+        return IDLE;
+    uint64_t sent_ms = grace_answers_sent_ms ? grace_answers_sent_ms(fd) : 0;
+    return sent_ms != 0 && (grace_now_ms() - sent_ms) * 1000 >= how->idle_us ? IDLE : BUSY;
+}
+
+static enum kind kind_of(int fd)
+{
+    if (!grace_drain_is_accepted(fd) || grace_socket_listens(fd))
+        return OTHER;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    if (grace_kernel(SYS_getpeername, fd, &peer, &length) != 0)
+        return OTHER; /* not connected */
+    return grace_socket_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX ? LOCAL : TCP;
+}
+
+/* It is there no longer, as far as anything can be lost. */
+static void finish(struct connection *connection, int fd)
+{
+    if (connection->state == GONE)
+        return;
+    connection->state = GONE;
+    table.finished++;
+    grace_log(GRACE_LOG_DEBUG, "drain", "connection %d has finished", fd);
+}
+
+static void half_close(struct connection *connection, int fd)
+{
+    connection->half_closed = true;
+    grace_kernel(SYS_shutdown, fd, SHUT_RD);
+    grace_log(GRACE_LOG_DEBUG, "drain", "connection %d is idle: half-closed", fd);
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
+
+struct pass {
+    const struct grace_connections_look *how;
+    struct grace_connections_count count;
+};
+
+/* The entry of a descriptor; NULL: it is no socket. */
+static struct connection *entry_of(int fd)
+{
+    uint64_t cookie = fd < DESCRIPTORS ? grace_socket_cookie(fd) : 0;
+    if (cookie == 0)
+        return NULL;
+    struct connection *connection = &table.list[fd];
+    if (connection->cookie == cookie)
+        return connection;
+    finish(connection, fd);
+    *connection = (struct connection){.cookie = cookie, .kind = (uint8_t)kind_of(fd)};
+    table.highest = fd > table.highest ? fd : table.highest;
+    return connection;
+}
+
+static void look_at(int fd, void *argument)
+{
+    struct pass *pass = argument;
+    struct connection *connection = entry_of(fd);
+    if (connection == NULL)
+        return;
+    connection->seen = table.look;
+    if (connection->kind == OTHER)
+        return;
+    enum state state =
+        connection->kind == TCP ? judge_tcp(fd, pass->how) : judge_local(fd, pass->how);
+    if (state == GONE) {
+        finish(connection, fd);
+        return;
+    }
+    connection->state = (uint8_t)state;
+    pass->count.busy += state == BUSY;
+    pass->count.idle += state == IDLE;
+    if (state == IDLE && pass->how->close_idle && !connection->half_closed)
+        half_close(connection, fd);
+}
+
+struct grace_connections_count grace_connections_look(const struct grace_connections_look *how)
+{
+    struct pass pass = {.how = how};
+    table.look++;
+    grace_threads_forget();
+    grace_kernel_each_descriptor(look_at, &pass);
+    for (int fd = 0; fd <= table.highest; fd++) {
+        if (table.list[fd].seen == table.look)
+            continue;
+        finish(&table.list[fd], fd);
+        table.list[fd].cookie = 0;
+    }
+    pass.count.finished = table.finished;
+    return pass.count;
+}

@@ -1,0 +1,182 @@
+/*
+ * Who else has a listener open: whoever gave it to us, a process that we forked, a sibling. Then it
+ * is shared, and the others go on accepting from it.
+ *
+ * One that was open at load was given to us, and the giver is assumed to have kept it (systemd
+ * does), whether or not we may look. For one that was made here, processes are looked through for
+ * the same socket, relatives first. Of a relative that we may not look at the worst is assumed; a
+ * stranger can only have got it by a message, and those that we cannot look at are not suspected.
+ */
+#include "holders.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+
+#include "hooks/kernel.h"
+#include "hooks/text.h"
+#include "shim/drain.h"
+#include "socket.h"
+
+/* Listeners that were given to us have low numbers. */
+#define LOOKED_AT_LOAD 128
+#define GIVEN          32
+
+/* How long processes that are no relatives may be looked through. */
+#define STRANGERS_LIMIT_US 50000
+
+static struct {
+    uint64_t given[GIVEN]; /* inodes of listeners open at load */
+    unsigned given_count;
+    bool forked; /* from a process that had all of ours, too; false: loaded by exec */
+} past;
+
+/* ---- at load ------------------------------------------------------------------------------- */
+
+void grace_holders_at_load(void)
+{
+    struct pollfd events[LOOKED_AT_LOAD];
+    struct timespec now = {0, 0};
+    for (int fd = 0; fd < LOOKED_AT_LOAD; fd++)
+        events[fd] = (struct pollfd){.fd = fd, .events = 0};
+    if (grace_kernel(SYS_ppoll, events, LOOKED_AT_LOAD, &now, NULL, sizeof(uint64_t)) < 0)
+        return;
+    for (int fd = 0; fd < LOOKED_AT_LOAD; fd++)
+        if (!(events[fd].revents & POLLNVAL) && past.given_count < GIVEN &&
+            grace_socket_listens(fd))
+            past.given[past.given_count++] = grace_socket_inode(fd);
+}
+
+/* ---- processes ----------------------------------------------------------------------------- */
+
+struct look {
+    const uint64_t *inodes;
+    bool *shared;
+    size_t count;
+    int self, parent;
+    bool relatives; /* which are looked at this time */
+    uint64_t until_us;
+};
+
+static bool all_shared(const struct look *look)
+{
+    for (size_t i = 0; i < look->count; i++)
+        if (!look->shared[i])
+            return false;
+    return true;
+}
+
+static void note_link(const char *name, struct look *look)
+{
+    if (strncmp(name, "socket:[", 8) != 0)
+        return;
+    uint64_t inode = 0;
+    for (name += 8; *name >= '0' && *name <= '9'; name++)
+        inode = inode * 10 + (uint64_t)(*name - '0');
+    for (size_t i = 0; i < look->count; i++)
+        if (look->inodes[i] == inode)
+            look->shared[i] = true;
+}
+
+/* What a process has open; false: we may not look. */
+static bool look_through(int pid, struct look *look)
+{
+    char path[32];
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/%d/fd", pid);
+    struct grace_kernel_listing listing;
+    if (grace_kernel_list(&listing, path) < 0)
+        return false;
+    const char *name;
+    while ((name = grace_kernel_list_next(&listing)) != NULL) {
+        char link[64];
+        long length = grace_kernel(SYS_readlinkat, listing.fd, name, link, sizeof link - 1);
+        link[length < 0 ? 0 : length] = '\0';
+        note_link(link, look);
+    }
+    grace_kernel_list_end(&listing);
+    return true;
+}
+
+/* The parent of a process; 0: it is gone. */
+static int parent_of(int pid)
+{
+    char path[32], line[512];
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/%d/stat", pid);
+    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    long length = grace_kernel(SYS_read, file, line, sizeof line - 1);
+    grace_kernel(SYS_close, file);
+    line[length < 0 ? 0 : length] = '\0';
+    const char *at = strrchr(line, ')'); /* ") S 123": the name may hold anything */
+    if (at == NULL || strlen(at) < 5)
+        return 0;
+    int parent = 0;
+    for (at += 4; *at >= '0' && *at <= '9'; at++)
+        parent = parent * 10 + (*at - '0');
+    return parent;
+}
+
+static void look_at_process(int pid, struct look *look)
+{
+    int parent = parent_of(pid);
+    bool relative = parent == look->self || pid == look->parent || parent == look->parent;
+    if (relative != look->relatives || parent == 0)
+        return;
+    /* What execs has its listeners closed, as a rule; a fork of ours that we cannot see into has
+     * not. The parent, and a sibling, only have those of a time when we were one process. */
+    bool suspect = parent == look->self || past.forked;
+    if (!look_through(pid, look) && relative && suspect && parent_of(pid) != 0)
+        for (size_t i = 0; i < look->count; i++)
+            look->shared[i] = true;
+}
+
+static void look_at_all(struct look *look)
+{
+    struct grace_kernel_listing listing;
+    const char *name;
+    if (grace_kernel_list(&listing, "/proc") < 0)
+        return;
+    while ((name = grace_kernel_list_next(&listing)) != NULL) {
+        int pid = 0;
+        const char *digit = name;
+        for (; *digit >= '0' && *digit <= '9'; digit++)
+            pid = pid * 10 + (*digit - '0');
+        if (*digit != '\0' || pid == 0 || pid == look->self)
+            continue;
+        if (all_shared(look) || (!look->relatives && grace_now_us() >= look->until_us))
+            break;
+        look_at_process(pid, look);
+    }
+    grace_kernel_list_end(&listing);
+}
+
+void grace_holders_look(const uint64_t *inodes, bool *shared, size_t count)
+{
+    struct look look = {
+        .inodes = inodes,
+        .shared = shared,
+        .count = count,
+        .self = grace_getpid(),
+        .parent = (int)grace_kernel(SYS_getppid),
+        .relatives = true,
+        .until_us = grace_now_us() + STRANGERS_LIMIT_US,
+    };
+    for (size_t i = 0; i < count; i++) {
+        shared[i] = false;
+        for (unsigned k = 0; k < past.given_count; k++)
+            shared[i] = shared[i] || past.given[k] == inodes[i];
+    }
+    look_at_all(&look);
+    look.relatives = false;
+    look_at_all(&look);
+}
+
+void grace_holders_begin_as_child(void)
+{
+    past.forked = true;
+}

@@ -1,0 +1,377 @@
+/*
+ * How the target's listening sockets close to new connections, so that none that has begun is lost
+ * and no event loop notices.
+ *
+ *   OPEN ──▶ CLOSING: no new connection begins; those in the backlog are still accepted
+ *        ──▶ SILENT:  the descriptor is another listener, to which nobody ever connects
+ *
+ * A TCP listener of this process alone gets a packet filter that drops what would begin a
+ * connection (a client tries again after a second). When its backlog is empty and no handshake is
+ * half done, the silent listener takes its number, and shutdown ends the old one: from then on
+ * connections are refused or, with SO_REUSEPORT, go to the next instance. A Unix listener refuses
+ * new connections after shutdown and still gives out its backlog.
+ *
+ * One that others have open, too, is neither filtered nor shut down: its number is given to the
+ * silent one, and that is all. Who sits in accept is woken: shutdown does that, else a signal.
+ */
+#include "listeners.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include "addresses.h"
+#include "diag.h"
+#include "epolls.h"
+#include "holders.h"
+#include "hooks/log.h"
+#include "shim/drain.h"
+#include "socket.h"
+#include "threads.h"
+
+#define LISTENERS 128
+
+/* How long a handshake that its client does not complete may keep a listener open. */
+#define HANDSHAKE_PATIENCE_US 1500000
+
+/* Originals are kept out of the way of the target's own descriptors. */
+#define KEPT_FROM 512
+
+enum { OPEN, CLOSING, SILENT };
+
+struct listener {
+    int fd;
+    _Atomic uint32_t state; /* read by the target's threads, too */
+    int domain, type;
+    uint64_t cookie, inode;
+    bool shared;
+    int flags, descriptor_flags;
+    int kept; /* the original, once it is silent; else -1 */
+    bool filtered;
+    uint64_t closing_since_us;
+    int backlog; /* what listen was told */
+    socklen_t length;
+    struct sockaddr_storage address;
+};
+
+static struct {
+    _Atomic uint32_t count;
+    struct listener list[LISTENERS];
+} all;
+
+/* ---- finding ------------------------------------------------------------------------------- */
+
+static int longest_backlog(int fd)
+{
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+        return SOMAXCONN;
+    return (int)info.tcpi_sacked;
+}
+
+static void look_at(int fd, void *unused)
+{
+    (void)unused;
+    uint32_t count = atomic_load_explicit(&all.count, memory_order_relaxed);
+    if (count == LISTENERS || !grace_socket_listens(fd))
+        return;
+    struct listener *listener = &all.list[count];
+    memset(listener, 0, sizeof *listener);
+    listener->fd = fd;
+    listener->kept = -1;
+    listener->domain = grace_socket_option(fd, SOL_SOCKET, SO_DOMAIN);
+    listener->type = grace_socket_option(fd, SOL_SOCKET, SO_TYPE);
+    bool known = listener->domain == AF_UNIX ||
+                 ((listener->domain == AF_INET || listener->domain == AF_INET6) &&
+                  grace_socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP);
+    if (!known)
+        return;
+    listener->cookie = grace_socket_cookie(fd);
+    listener->inode = grace_socket_inode(fd);
+    listener->flags = (int)grace_kernel(SYS_fcntl, fd, F_GETFL);
+    listener->descriptor_flags = (int)grace_kernel(SYS_fcntl, fd, F_GETFD);
+    listener->backlog = longest_backlog(fd);
+    listener->length = sizeof listener->address;
+    grace_kernel(SYS_getsockname, fd, &listener->address, &listener->length);
+    grace_drain_address_add(fd);
+    atomic_store_explicit(&all.count, count + 1, memory_order_release);
+}
+
+bool grace_listeners_find(void)
+{
+    atomic_store(&all.count, 0);
+    grace_kernel_each_descriptor(look_at, NULL);
+    uint32_t count = atomic_load(&all.count);
+    uint64_t inodes[LISTENERS];
+    bool shared[LISTENERS];
+    for (uint32_t i = 0; i < count; i++)
+        inodes[i] = all.list[i].inode;
+    if (count > 0)
+        grace_holders_look(inodes, shared, count);
+    for (uint32_t i = 0; i < count; i++)
+        all.list[i].shared = shared[i];
+    return count > 0;
+}
+
+/* ---- what is still to be accepted ---------------------------------------------------------- */
+
+/* Connections that wait for accept; at least one where only that much is known. */
+static unsigned backlog_of(const struct listener *listener, int fd)
+{
+    if (listener->domain == AF_UNIX) {
+        int waiting = grace_diag_unix_backlog(listener->inode);
+        if (waiting >= 0)
+            return (unsigned)waiting;
+        return atomic_load(&listener->state) == OPEN && grace_socket_readable(fd) ? 1 : 0;
+    }
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+        info.tcpi_unacked > 0)
+        return info.tcpi_unacked;
+    return grace_socket_readable(fd) ? 1 : 0;
+}
+
+static unsigned port_of(const struct listener *listener)
+{
+    const struct sockaddr_in *ipv4 = (const void *)&listener->address;
+    return ntohs(ipv4->sin_port); /* at the same place in IPv6's */
+}
+
+static bool handshakes_are_over(const struct listener *listener, uint64_t now_us)
+{
+    if (listener->domain == AF_UNIX || now_us - listener->closing_since_us > HANDSHAKE_PATIENCE_US)
+        return true;
+    if (grace_diag_handshakes(listener->domain, port_of(listener)) > 0)
+        return false;
+    /* An IPv6 listener has IPv4 handshakes as well; they are listed as what they are. */
+    return listener->domain != AF_INET6 || grace_diag_handshakes(AF_INET, port_of(listener)) <= 0;
+}
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+/* Drops what begins a connection: SYN without ACK. The filter sees the TCP header. */
+static bool attach_filter(int fd)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0x7fffffff),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    return grace_kernel(SYS_setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                        sizeof program) == 0;
+}
+
+static void begin_closing(struct listener *listener, uint64_t now_us)
+{
+    listener->closing_since_us = now_us;
+    if (!listener->shared && listener->domain == AF_UNIX) {
+        atomic_store(&listener->state, CLOSING);
+        grace_kernel(SYS_shutdown, listener->fd, SHUT_RD);
+        return;
+    }
+    if (!listener->shared)
+        listener->filtered = attach_filter(listener->fd);
+    atomic_store(&listener->state, CLOSING);
+}
+
+/* A listener without a name that anybody could know. */
+static int make_silent(int flags)
+{
+    const sa_family_t family = AF_UNIX;
+    long fd =
+        grace_kernel(SYS_socket, AF_UNIX,
+                     SOCK_STREAM | SOCK_CLOEXEC | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0), 0);
+    if (fd < 0)
+        return -1;
+    if (grace_kernel(SYS_bind, fd, &family, sizeof family) == 0 &&
+        grace_kernel(SYS_listen, fd, 1) == 0)
+        return (int)fd;
+    grace_kernel(SYS_close, fd);
+    return -1;
+}
+
+static int duplicate(int fd)
+{
+    long copy = grace_kernel(SYS_fcntl, fd, F_DUPFD_CLOEXEC, KEPT_FROM);
+    return (int)(copy >= 0 ? copy : grace_kernel(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/* Give a descriptor's number to another open file, in the eyes of epoll, too. */
+static void replace(const struct listener *listener, uint64_t inode_now, int by)
+{
+    struct grace_epolls epolls;
+    grace_epolls_take(listener->fd, inode_now, &epolls);
+    grace_kernel(SYS_dup3, by, listener->fd,
+                 listener->descriptor_flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+    grace_epolls_give_back(listener->fd, &epolls);
+}
+
+static bool silence(struct listener *listener)
+{
+    /* The target may have closed it, or put something else in its place. */
+    if (grace_socket_cookie(listener->fd) != listener->cookie) {
+        atomic_store(&listener->state, SILENT);
+        return true;
+    }
+    int silent = make_silent(listener->flags);
+    if (silent < 0)
+        return false;
+    listener->kept = duplicate(listener->fd);
+    atomic_store(&listener->state, SILENT); /* before anybody can meet the silent one */
+    replace(listener, listener->inode, silent);
+    grace_kernel(SYS_close, silent);
+    return true;
+}
+
+/* Descriptors that are copies of one another go silent together; then the original ends. */
+static bool silence_with_copies(struct listener *listener, int signo)
+{
+    bool done = true;
+    int kept = -1;
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
+        struct listener *other = &all.list[i];
+        if (other->cookie == listener->cookie && atomic_load(&other->state) != SILENT)
+            done = silence(other) && done;
+        if (other->cookie == listener->cookie && other->kept >= 0)
+            kept = other->kept;
+    }
+    if (!listener->shared && kept >= 0)
+        grace_kernel(SYS_shutdown, kept, SHUT_RD);
+    for (uint32_t i = 0; listener->shared && i < atomic_load(&all.count); i++)
+        if (all.list[i].cookie == listener->cookie)
+            grace_threads_wake_accept(all.list[i].fd, signo);
+    return done;
+}
+
+static bool close_one(struct listener *listener, uint64_t now_us, int signo)
+{
+    if (atomic_load(&listener->state) == OPEN)
+        begin_closing(listener, now_us);
+    if (!listener->shared &&
+        (backlog_of(listener, listener->fd) > 0 || !handshakes_are_over(listener, now_us) ||
+         backlog_of(listener, listener->fd) > 0))
+        return false;
+    if (!silence_with_copies(listener, signo))
+        return false;
+    grace_log(GRACE_LOG_DEBUG, "drain", "listener %d (%s) is closed to new connections",
+              listener->fd, listener->shared ? "shared" : "private");
+    return true;
+}
+
+bool grace_listeners_close(uint64_t now_us, int signo)
+{
+    bool all_silent = true;
+    atomic_store(&grace_accept_guard, 1);
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++)
+        if (atomic_load(&all.list[i].state) != SILENT && !close_one(&all.list[i], now_us, signo))
+            all_silent = false;
+    return all_silent;
+}
+
+/* ---- around the target's accept ------------------------------------------------------------ */
+
+_Atomic uint32_t grace_accept_guard;
+__thread bool grace_accept_after_poll __attribute__((tls_model("initial-exec")));
+
+/* The listener of a descriptor if it is closing or silent; else NULL. */
+static const struct listener *closed_at(int fd)
+{
+    uint32_t count = atomic_load_explicit(&all.count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++)
+        if (all.list[i].fd == fd && atomic_load(&all.list[i].state) != OPEN)
+            return &all.list[i];
+    return NULL;
+}
+
+static bool came_from_poll(const struct listener *listener)
+{
+    bool polled = grace_accept_after_poll && !(listener->flags & O_NONBLOCK);
+    grace_accept_after_poll = false;
+    if (polled)
+        errno = ECONNABORTED;
+    return polled;
+}
+
+bool grace_accept_refuses(int fd)
+{
+    const struct listener *listener = closed_at(fd);
+    return listener != NULL && atomic_load(&listener->state) == SILENT && came_from_poll(listener);
+}
+
+bool grace_accept_again(int fd)
+{
+    const struct listener *listener = errno == EINVAL ? closed_at(fd) : NULL;
+    if (listener == NULL || came_from_poll(listener))
+        return false;
+    /* Shut down and empty; in a moment it is the silent one. */
+    while (atomic_load(&listener->state) == CLOSING && atomic_load(&grace_accept_guard) != 0) {
+        struct timespec moment = {0, 1000000};
+        grace_kernel(SYS_nanosleep, &moment, NULL);
+    }
+    return true;
+}
+
+/* ---- afterwards ---------------------------------------------------------------------------- */
+
+struct grace_listeners_count grace_listeners_count(void)
+{
+    struct grace_listeners_count count = {0, 0, 0, 0};
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
+        const struct listener *listener = &all.list[i];
+        count.private_ones += !listener->shared;
+        count.shared += listener->shared;
+        count.silent += atomic_load(&listener->state) == SILENT;
+        if (!listener->shared && atomic_load(&listener->state) == CLOSING)
+            count.waiting += backlog_of(listener, listener->fd);
+    }
+    return count;
+}
+
+void grace_listeners_release(void)
+{
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
+        if (all.list[i].kept >= 0)
+            grace_kernel(SYS_close, all.list[i].kept);
+        all.list[i].kept = -1;
+    }
+}
+
+/* A listener that was shut down listens again, at its old address. */
+static void listen_again(const struct listener *listener)
+{
+    if (listener->domain == AF_UNIX)
+        return;
+    grace_kernel(SYS_bind, listener->kept, &listener->address, listener->length);
+    if (grace_kernel(SYS_listen, listener->kept, listener->backlog) != 0)
+        grace_log(GRACE_LOG_ERROR, "drain", "listener %d cannot listen again", listener->fd);
+}
+
+static void put_back(struct listener *listener)
+{
+    int unused = 0;
+    if (listener->kept >= 0) {
+        if (!listener->shared && !grace_socket_listens(listener->kept))
+            listen_again(listener);
+        replace(listener, grace_socket_inode(listener->fd), listener->kept);
+        grace_kernel(SYS_close, listener->kept);
+    }
+    if (listener->filtered)
+        grace_kernel(SYS_setsockopt, listener->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused,
+                     sizeof unused);
+}
+
+void grace_listeners_put_back(void)
+{
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++)
+        put_back(&all.list[i]);
+    atomic_store(&all.count, 0);
+    atomic_store(&grace_accept_guard, 0);
+}

@@ -1,0 +1,15 @@
+/* What the target's threads wait for in the kernel. See threads.c. Conductor only. */
+#ifndef GRACE_SHIM_DRAIN_THREADS_H
+#define GRACE_SHIM_DRAIN_THREADS_H
+
+#include <stdbool.h>
+
+/* Whether a thread sits in a read of this descriptor. Looked up once, until forgotten. */
+bool grace_threads_read_from(int fd);
+void grace_threads_forget(void);
+
+/* Interrupt the threads that sit in accept of this descriptor with a signal that libgrace handles:
+ * the call is made anew, on what the descriptor is by now. */
+void grace_threads_wake_accept(int fd, int signo);
+
+#endif
