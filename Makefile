@@ -19,7 +19,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
-PLUGINS   := flush metrics
+PLUGINS   := flush metrics unlink
 PLUGINS   += http
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
