@@ -123,6 +123,7 @@ $(BUILD)/libgrace.a: $(config_obj) $(shared_obj) $(hooks_obj) $(shim_logic:%.c=$
 	rm -f $@ && $(AR) rcs $@ $^
 
 harness_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/system/harness*.c))
+loss_obj    := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/loss/*.c))
 
 $(BUILD)/tests/%.o: tests/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
@@ -135,6 +136,7 @@ $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harn
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
 
 $(BUILD)/tests/unit/test_redirect: LDFLAGS += -rdynamic
+$(BUILD)/tests/system/test_drain_loss: $(loss_obj)
 
 # Targets for the tests: small programs that know nothing of libgrace.
 namesake_flags := -rdynamic -fno-builtin
@@ -216,8 +218,8 @@ $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o
 # ---- benchmarks ----------------------------------------------------------------------------------
 
 # Figures beside their floors and budgets, all measured in this run. Never fails: it measures, it does
-# not test. FORMAT=--json for machines.
-bench_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/bench/*.c))
+# not test. FORMAT=--json for machines; ONLY=drain for a part: a file of tests/bench.
+bench_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/bench/*.c)) $(loss_obj)
 bench_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/programs/*.c))
 bench_programs := $(patsubst %/hook_stamp,%/hook_stamp.so,$(bench_programs)) $(BUILD)/tests/bench/programs/empty.so
 
@@ -237,14 +239,14 @@ $(BUILD)/tests/bench/programs/empty.so: | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	echo 'extern int empty; int empty;' | $(CC) -O2 -fPIC -shared -x c -o $@ -
 
-bench: $(products) $(BUILD)/tests/bench/bench $(bench_programs)
-	@$(BUILD)/tests/bench/bench $(FORMAT) $(BUILD)
+bench: $(products) $(BUILD)/tests/bench/bench $(bench_programs) $(program_folders)
+	@$(BUILD)/tests/bench/bench $(FORMAT) $(ONLY:%=--only %) $(BUILD)
 
 # ---- lint ----------------------------------------------------------------------------------------
 
 # Each file is looked at again only after it, a header or the settings changed.
 lint_src  := $(filter-out tests/programs/hooks/%,$(wildcard config/*.c hooks/*.c hooks/*/*.c shim/*.c shim/*/*.c ops/*.c tests/*.c \
-             tests/unit/*.c tests/system/*.c tests/bench/*.c))
+             tests/unit/*.c tests/system/*.c tests/bench/*.c tests/loss/*.c))
 lint_hdr  := $(wildcard config/*.h hooks/*.h hooks/*/*.h shim/*.h shim/*/*.h ops/*.h tests/*.h tests/*/*.h)
 formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
              tests/programs/*/*.cc tests/fuzz/*.c)

@@ -68,6 +68,18 @@ struct row {
 void add_row(const struct row *row);
 void print_rows(int json);
 
+/* A server that was stopped under load several times, bare and under libgrace: all of them added
+ * up, but for the times, which are medians. */
+struct stopped {
+    const char *name;
+    int kills;
+    double lost_bare, lost, raced, after; /* requests; after: answered after the signal */
+    double stop_bare_ms, stop_ms;         /* from the signal until the last process is gone */
+    const char *why;                      /* why 0 cannot be reached; NULL: it can */
+    const char *failed;                   /* why there are no figures; NULL: there are */
+};
+void add_stopped(const struct stopped *stopped);
+
 /* ---- what is measured, a file each ----------------------------------------------------------- */
 
 void bench_startup(void);
@@ -76,5 +88,7 @@ void bench_hooks(void);
 void bench_instructions(void);
 void bench_size(void);
 void bench_guardian(void);
+void bench_drain(void);
+void bench_drain_cost(void);
 
 #endif

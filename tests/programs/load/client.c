@@ -415,6 +415,18 @@ void clients_wait(int64_t most)
     advance_due();
 }
 
+bool clients_left(int port)
+{
+    for (long i = 0; i < client_count; i++) {
+        if (clients[i].link.fd < 0 || link_port(&clients[i].link) != port)
+            continue;
+        result.left += clients[i].sent > 0;
+        clients[i].state = DONE;
+        return true;
+    }
+    return false;
+}
+
 void clients_end(int64_t end)
 {
     for (long i = 0; i < client_count; i++)

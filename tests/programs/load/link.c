@@ -107,6 +107,17 @@ bool link_was_reset(const struct link *link)
     return info.tcpi_state == TCP_CLOSE;
 }
 
+int link_port(const struct link *link)
+{
+    struct sockaddr_storage own;
+    socklen_t length = sizeof own;
+    if (getsockname(link->fd, (struct sockaddr *)&own, &length) != 0)
+        return 0;
+    return own.ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)&own)->sin_port)
+           : own.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&own)->sin6_port)
+                                       : 0;
+}
+
 void link_close(struct link *link)
 {
     if (link->tls != NULL)

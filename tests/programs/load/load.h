@@ -8,6 +8,9 @@
  * until the group is gone. Without one it loads until it gets SIGTERM. It writes "ready" when every
  * client has had an answer, and at the end one line of JSON.
  *
+ * With --listen the listener is load's own, and the server gets it as systemd would give it:
+ * descriptor 3, LISTEN_FDS and LISTEN_PID.
+ *
  * Clients: --fresh N    a connection for each request ("Connection: close")
  *          --steady N   keep-alive, the next request at once after the answer
  *          --pausing N  keep-alive, pauses of up to twice --pause MS between them
@@ -18,15 +21,20 @@
  * obey "Connection: close". Bodies are compared with the first answer's.
  *
  * What becomes of a request:
+ *
  *   whole    its answer came, every byte of it
  *   refused  the connection never came to be, or was closed before the first byte was sent: no loss
  *   closed   a kept connection was closed between two requests: no loss
- *   raced    on a kept connection that had carried a whole answer: the server, still alive, closed
- * it with this request unread, or before it came. Neither side could know better, and HTTP lets the
- * client try again. Told by: no byte of an answer, a reset instead of an end (a server that has
- * read all that came ends with FIN), and RACE_MARGIN_US before the end of the server's last
- * process, so that no request that died with the process counts here lost     every other: sent on
- * an established connection, and no whole answer wrong    an answer came, but not the right one
+ *   left     it waits in the queue of a listener that outlives the server: for the next one
+ *   raced    the server, still alive, closed a kept connection with this request unread: see below
+ *   lost     every other: sent on an established connection, and no whole answer
+ *   wrong    an answer came, but not the right one
+ *
+ * A race: request and close cross each other on their way. Neither side could know better, and HTTP
+ * lets the client try again on a new connection. It is told by all of these: the connection had
+ * carried a whole answer; no byte of this one came; it ended with a reset (a server that has read
+ * all that came ends with FIN); and that was RACE_MARGIN_US before the server's last process ended,
+ * so that no request that died with a process by mistake counts here.
  */
 #ifndef GRACE_TESTS_LOAD_H
 #define GRACE_TESTS_LOAD_H
@@ -38,19 +46,19 @@
 #include <sys/types.h>
 
 #define RACE_MARGIN_US  20000
-#define LIMIT_US        120000000 /* whatever takes longer is given up */
-#define CONNECTING_MOST 64        /* connections begun but not yet answered at the start */
+#define CONNECTING_MOST 64 /* connections begun but not yet answered at the start */
 
 enum kind { FRESH, STEADY, PAUSING, IDLE, SILENT, LONG, KINDS };
 
 struct options {
     struct sockaddr_storage target;
     socklen_t target_length;
-    bool tls;
+    bool tls, listen;
     long clients[KINDS];
     const char *path, *long_path;
     long pause;        /* ms */
     long warm, spread; /* ms of load before the signal: at least, and at most on top of it */
+    long limit;        /* s: whatever takes longer is given up, and the server killed */
     long files;        /* descriptors that load and server may have; 0: as it is */
     int signo;
     const char *preload, *config, *log, *counts;
@@ -94,6 +102,7 @@ int link_open(struct link *link, int source); /* begins to connect; 0, or -1 wit
 int link_secure(struct link *link);           /* 1 done, 0 not yet, -1 failed */
 ssize_t link_read(struct link *link, void *bytes, size_t size);
 ssize_t link_write(struct link *link, const void *bytes, size_t size);
+int link_port(const struct link *link); /* our side's; 0: no TCP */
 bool link_was_reset(const struct link *link);
 void link_close(struct link *link);
 
@@ -101,7 +110,7 @@ void link_close(struct link *link);
  */
 
 struct result {
-    uint64_t sent, whole, lost, refused, closed, raced, wrong;
+    uint64_t sent, whole, lost, refused, closed, raced, left, wrong;
     uint64_t lost_by[KINDS], after; /* after: whole answers that came after the signal */
     int64_t last_answer;            /* when the last one came */
 };
@@ -115,6 +124,7 @@ void clients_begin_long(void);   /* the long ones */
 void clients_stop(void);         /* begin nothing new */
 bool clients_waiting(void);      /* a request is under way */
 void clients_wait(int64_t most); /* for what happens to them, microseconds at most */
+bool clients_left(int port);     /* the one that has this port waits in a listener's queue */
 void clients_end(int64_t end);   /* what is under way is lost; `end`: of the server, or 0 */
 int64_t latency(double part);    /* microseconds; -1: no answers */
 int clients_epoll(void);
@@ -131,6 +141,8 @@ struct server {
 };
 extern struct server server;
 
+void server_listen(void); /* with --listen, before the start */
+void server_left(void);   /* whom it left in that listener's queue */
 void server_start(void);
 void server_signal(int signo);
 void server_look(void);  /* reap, take times */

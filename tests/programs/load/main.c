@@ -24,6 +24,7 @@ struct options options = {.path = "/",
                           .pause = 20,
                           .warm = 100,
                           .spread = 200,
+                          .limit = 60,
                           .signo = SIGTERM};
 
 static int signals = -1;
@@ -67,7 +68,7 @@ static void load_until(bool (*condition)(int64_t), int64_t argument, const char 
             give_up("the server ended by itself");
         if (told_to_stop && options.command != NULL)
             give_up("told to stop");
-        if (otherwise != NULL && now_us() - since > LIMIT_US)
+        if (otherwise != NULL && now_us() - since > options.limit * 1000000)
             give_up(otherwise);
     }
 }
@@ -102,6 +103,8 @@ static bool is_quiet(int64_t at_last)
 
 static void run(void)
 {
+    if (options.listen)
+        server_listen();
     if (options.command != NULL)
         server_start();
     clients_prepare();
@@ -130,6 +133,7 @@ static void run(void)
     server_signal(options.signo);
     load_until(is_gone, 0, "the server does not end");
     clients_stop();
+    server_left();
     load_until(is_quiet, now_us() + 2000000, "not quiet");
 }
 
@@ -170,9 +174,9 @@ static void report(void)
 {
     clients_end(server.gone);
     printf("{\"sent\":%lu,\"whole\":%lu,\"lost\":%lu,\"refused\":%lu,\"raced\":%lu,"
-           "\"closed\":%lu,\"wrong\":%lu",
+           "\"closed\":%lu,\"left\":%lu,\"wrong\":%lu",
            result.sent, result.whole, result.lost, result.refused, result.raced, result.closed,
-           result.wrong);
+           result.left, result.wrong);
     printf(",\"lost_fresh\":%lu,\"lost_steady\":%lu,\"lost_pausing\":%lu,\"lost_long\":%lu",
            result.lost_by[FRESH], result.lost_by[STEADY], result.lost_by[PAUSING],
            result.lost_by[LONG]);
@@ -231,6 +235,7 @@ static const struct option known[] = {
     {"long-path", required_argument, NULL, 'L'},
     {"warm", required_argument, NULL, 'w'},
     {"spread", required_argument, NULL, 'S'},
+    {"limit", required_argument, NULL, 'm'},
     {"files", required_argument, NULL, 'f'},
     {"signal", required_argument, NULL, 's'},
     {"preload", required_argument, NULL, 'l'},
@@ -238,6 +243,7 @@ static const struct option known[] = {
     {"log", required_argument, NULL, 'o'},
     {"count", required_argument, NULL, 'n'},
     {"tls", no_argument, NULL, 't'},
+    {"listen", no_argument, NULL, 'i'},
     {"verbose", no_argument, NULL, 'v'},
     {NULL, 0, NULL, 0},
 };
@@ -256,6 +262,8 @@ static void take_option(int option)
         options.warm = atol(optarg);
     else if (option == 'S')
         options.spread = atol(optarg);
+    else if (option == 'm')
+        options.limit = atol(optarg);
     else if (option == 'f')
         options.files = atol(optarg);
     else if (option == 's')
@@ -270,6 +278,8 @@ static void take_option(int option)
         options.counts = optarg;
     else if (option == 't')
         options.tls = true;
+    else if (option == 'i')
+        options.listen = true;
     else if (option == 'v')
         options.verbose = true;
     else

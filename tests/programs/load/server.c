@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 struct server server;
 static clockid_t cpu_clock;
+static int listener = -1;
 
 /* What its forked children leave behind is ours to reap: their group's end can be seen. */
 static void become_reaper(void)
@@ -32,6 +34,21 @@ static void send_output_to(const char *path)
     close(fd);
 }
 
+/* The listener becomes descriptor 3, and says to whom it belongs. */
+static void hand_over_listener(void)
+{
+    char pid[16];
+    if (listener < 0)
+        return;
+    if (listener == 3)
+        fcntl(listener, F_SETFD, 0);
+    else
+        dup2(listener, 3);
+    snprintf(pid, sizeof pid, "%d", getpid());
+    setenv("LISTEN_FDS", "1", 1);
+    setenv("LISTEN_PID", pid, 1);
+}
+
 static void become_server(void)
 {
     sigset_t none;
@@ -39,6 +56,7 @@ static void become_server(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid();
+    hand_over_listener();
     send_output_to(options.log != NULL ? options.log : "/dev/null");
     if (options.preload != NULL)
         setenv("LD_PRELOAD", options.preload, 1);
@@ -46,6 +64,34 @@ static void become_server(void)
         setenv("GRACE_CONFIG", options.config, 1);
     execvp(options.command[0], options.command);
     _exit(127);
+}
+
+void server_listen(void)
+{
+    int on = 1;
+    listener = socket(options.target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&options.target, options.target_length) != 0 ||
+        listen(listener, 1024) != 0) {
+        perror("load: listen");
+        exit(1);
+    }
+}
+
+/* Their connections were never accepted: the server had none of their requests. */
+void server_left(void)
+{
+    if (listener < 0)
+        return;
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0)
+            clients_left(ntohs(peer.ss_family == AF_INET6
+                                   ? ((struct sockaddr_in6 *)&peer)->sin6_port
+                                   : ((struct sockaddr_in *)&peer)->sin_port));
+    }
 }
 
 void server_start(void)
