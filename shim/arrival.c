@@ -78,7 +78,7 @@ grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context
  * On another stack every signal stays blocked: to the kernel the alternate one is free meanwhile,
  * and the next handler would begin at its top.
  */
-#define ROOM 2048 /* twice of what we use */
+#define ROOM 2048 /* several times what we use */
 
 #define STACKS     4
 #define STACK_SIZE (16 * 1024)

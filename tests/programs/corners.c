@@ -378,12 +378,38 @@ static bool use_stack(size_t size)
     size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (size + page - 1) / page * page;
     char *memory = mmap(NULL, room + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(memory + page, room, PROT_READ | PROT_WRITE);
-    stack_t stack = {.ss_sp = memory + page, .ss_size = size};
+    stack_t stack = {.ss_sp = memory + page, .ss_size = size & ~(size_t)15};
     int result = sigaltstack(&stack, NULL);
     say("sigaltstack: %d errno %d\n", result, result == 0 ? 0 : errno);
     return result == 0;
 }
 
+static size_t frame_size;
+
+static void measure_frame(int signo)
+{
+    stack_t now;
+    (void)signo;
+    syscall(SYS_sigaltstack, NULL, &now);
+    frame_size = (size_t)((char *)now.ss_sp + now.ss_size - (char *)__builtin_frame_address(0));
+}
+
+/* What the kernel puts on the stack for a handler: less than _SC_MINSIGSTKSZ where the processor
+ * has registers that the program does not use. */
+static size_t signal_frame(void)
+{
+    static char large[65536];
+    stack_t stack = {.ss_sp = large, .ss_size = sizeof large}, before;
+    struct sigaction action = {.sa_handler = measure_frame, .sa_flags = SA_ONSTACK};
+    sigaltstack(&stack, &before);
+    sigaction(SIGUSR2, &action, NULL);
+    raise(SIGUSR2);
+    signal(SIGUSR2, SIG_DFL);
+    sigaltstack(&before, NULL);
+    return frame_size;
+}
+
+/* "tight": room for one handler that does little; "two": for another one within that. */
 static size_t stack_size(void)
 {
     const char *name = arguments[3] == NULL ? "minimal" : arguments[3];
@@ -391,6 +417,10 @@ static size_t stack_size(void)
         return (size_t)sysconf(_SC_MINSIGSTKSZ);
     if (strcmp(name, "usual") == 0)
         return (size_t)sysconf(_SC_SIGSTKSZ);
+    if (strcmp(name, "tight") == 0)
+        return signal_frame() + 192;
+    if (strcmp(name, "two") == 0)
+        return 2 * signal_frame() + 512;
     return (size_t)atol(name);
 }
 
@@ -432,6 +462,15 @@ static int default_within_handler(void)
         return 6;
     raise(SIGUSR1);
     return 9;
+}
+
+/* The stack is for some other signal's handler. */
+static int default_beside(void)
+{
+    if (!use_stack(stack_size()))
+        return 6;
+    say("ready\n");
+    wait_for_ever();
 }
 
 /* ---- masks, nesting, jumps ----------------------------------------------------------------- */
@@ -654,6 +693,7 @@ static const struct {
     {"as-found", as_found},
     {"small-stack", handle_on_small_stack},
     {"default-within", default_within_handler},
+    {"default-beside", default_beside},
     {"hold", hold},
     {"nest", nest_plain},
     {"nest-nodefer", nest_deferless},

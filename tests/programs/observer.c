@@ -5,9 +5,9 @@
  *     observer ENTRY DISPOSITION SIGNAL FLAGS MASK DELIVERY
  *
  *     ENTRY        sigaction __sigaction signal bsd_signal ssignal sysv_signal __sysv_signal sigset
- *                  sigignore siginterrupt
+ *                  sigignore siginterrupt sigvec
  *     DISPOSITION  handler default ignore error hold
- *     FLAGS        of sigaction, hexadecimal; of siginterrupt, its argument
+ *     FLAGS        of sigaction and sigvec, hexadecimal; of siginterrupt, its argument
  *     MASK         empty usr2 full
  *     DELIVERY     main thread blocked   (blocked: sent to a thread that lets it in later)
  */
@@ -30,6 +30,18 @@ typedef void handler_type(int);
 
 int __sigaction(int signo, const struct sigaction *action, struct sigaction *old);
 handler_type *bsd_signal(int signo, handler_type *handler);
+
+/* What programs from before 2014 may still call. */
+struct sigvec {
+    handler_type *handler;
+    int mask, flags;
+};
+int old_sigvec(int signo, const struct sigvec *vector, struct sigvec *old);
+#ifdef __x86_64__
+__asm__(".symver old_sigvec, sigvec@GLIBC_2.2.5");
+#else
+__asm__(".symver old_sigvec, sigvec@GLIBC_2.17");
+#endif
 
 static int signo;
 static int bell[2]; /* what the receiver reads from */
@@ -169,6 +181,19 @@ static void set_by_sigaction(const char *entry, handler_type *handler, unsigned 
          (unsigned)old.sa_flags, bits(&old.sa_mask));
 }
 
+static void set_by_sigvec(handler_type *handler, unsigned flags)
+{
+    struct sigvec vector = {handler, 1 << (SIGUSR2 - 1), (int)flags}, old;
+    memset(&old, 0x55, sizeof old);
+    int result = old_sigvec(signo, &vector, &old);
+    note("set: %d errno %d, was %s flags %x mask %x\n", result, errno, name_of(old.handler),
+         (unsigned)old.flags, (unsigned)old.mask);
+    result = old_sigvec(signo, NULL, &old);
+    note("set: %d, is %s flags %x mask %x\n", result, name_of(old.handler), (unsigned)old.flags,
+         (unsigned)old.mask);
+    old_sigvec(signo, &vector, NULL);
+}
+
 static void set(const char *entry, handler_type *handler, unsigned flags, const char *mask)
 {
     static const struct {
@@ -186,6 +211,8 @@ static void set(const char *entry, handler_type *handler, unsigned flags, const 
         }
     if (strcmp(entry, "sigaction") == 0 || strcmp(entry, "__sigaction") == 0)
         set_by_sigaction(entry, handler, flags, mask);
+    if (strcmp(entry, "sigvec") == 0)
+        set_by_sigvec(handler, flags);
     if (strcmp(entry, "sigignore") == 0) {
         int result = sigignore(signo);
         note("set: %d errno %d\n", result, errno);
@@ -304,7 +331,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[6], "main") == 0)
         sigaltstack(&stack, NULL);
     note_view("at start");
-    handler_type *handler = chosen(argv[2], flags);
+    handler_type *handler = chosen(argv[2], strcmp(argv[1], "sigvec") == 0 ? 0 : flags);
     set(argv[1], handler, flags, argv[5]);
     note_view("after");
     set("sigaction", on_other, SA_NODEFER, "usr2");

@@ -86,6 +86,10 @@ static const struct sent {
     {"corners", "small-stack", "minimal", SIGTERM},
     {"corners", "small-stack", "minimal", SIGHUP},
     {"corners", "small-stack", "usual", SIGTERM},
+    {"corners", "small-stack", "tight", SIGTERM},
+    {"corners", "small-stack", "tight", SIGHUP},
+    {"corners", "default-beside", "tight", SIGTERM},
+    {"corners", "default-within", "two", SIGTERM},
     {"corners", "default-within", "usual", SIGTERM},
     {"corners", "default-within", "usual", SIGHUP},
 };

@@ -8,9 +8,9 @@
 #include <signal.h>
 #include <string.h>
 
-static const char *const entries[] = {"sigaction",    "__sigaction",  "signal", "bsd_signal",
-                                      "ssignal",      "sysv_signal",  "sigset", "sigignore",
-                                      "siginterrupt", "__sysv_signal"};
+static const char *const entries[] = {"sigaction",    "__sigaction",   "signal", "bsd_signal",
+                                      "ssignal",      "sysv_signal",   "sigset", "sigignore",
+                                      "siginterrupt", "__sysv_signal", "sigvec"};
 #define ENTRIES ((int)(sizeof entries / sizeof *entries))
 
 static const char *const dispositions[] = {"handler", "default", "ignore", "error", "hold"};
@@ -72,9 +72,10 @@ static bool takes_flags(const char *entry)
 static void rows_of(const char *entry, int signo, const char *disposition, bool all)
 {
     bool has_handler = strcmp(disposition, "handler") == 0;
-    int flag_count = takes_flags(entry) && has_handler    ? FLAG_SETS
-                     : strcmp(entry, "siginterrupt") == 0 ? 2
-                                                          : 1;
+    int flag_count = takes_flags(entry) && has_handler             ? FLAG_SETS
+                     : strcmp(entry, "siginterrupt") == 0          ? 2
+                     : strcmp(entry, "sigvec") == 0 && has_handler ? 8
+                                                                   : 1;
     int mask_count = takes_flags(entry) && has_handler && all ? 3 : 1;
     for (int f = 0; f < flag_count; f++)
         for (int m = 0; m < mask_count; m++)

@@ -65,6 +65,23 @@ START_TEST(each_export_is_a_name_of_libc)
 }
 END_TEST
 
+/* Whoever calls __sigaction or poll's other name means the same function, and so an old program
+ * that binds an old version. (GLIBC_PRIVATE is for libc's own parts.) */
+START_TEST(each_other_name_of_an_exported_call_is_exported_too)
+{
+    write_file("exported", "%s", actual_exports());
+    expect_text(output_of("ldd /bin/sh | sed -n 's/.*libc.so.6 => \\([^ ]*\\).*/\\1/p' |"
+                          " xargs readelf --dyn-syms -W | grep -v GLIBC_PRIVATE |"
+                          " awk 'FILENAME == \"exported\" { ours[$1] = 1; next }"
+                          " $4 == \"FUNC\" && $7 != \"UND\" { sub(/@.*/, \"\", $8);"
+                          " names[$2] = names[$2] \" \" $8; if ($8 in ours) meant[$2] = 1 }"
+                          " END { for (at in meant) { count = split(names[at], name, \" \");"
+                          " for (i = 1; i <= count; i++) if (!(name[i] in ours)) print name[i] } }'"
+                          " exported - | sort -u"),
+                "");
+}
+END_TEST
+
 /* lighttpd exports config_init, slapd config_destroy: libgrace must not call them, nor they ours.
  */
 START_TEST(a_program_with_libconfigs_names_is_not_disturbed)
@@ -95,6 +112,7 @@ Suite *suite(void)
     tcase_add_test(group, it_needs_libc_alone);
     tcase_add_test(group, it_exports_what_is_declared_and_nothing_else);
     tcase_add_test(group, each_export_is_a_name_of_libc);
+    tcase_add_test(group, each_other_name_of_an_exported_call_is_exported_too);
     tcase_add_test(group, a_program_with_libconfigs_names_is_not_disturbed);
     tcase_add_test(group, a_program_may_define_libcs_own_names);
     return all;
