@@ -15,6 +15,9 @@
  * thread-local memory is shared too, and leaves it alone: everything it calls goes straight to the
  * kernel.
  *
+ * Under valgrind, which knows no such clone, it is a forked child whose end nobody is told of
+ * either, and what we share is this stack only.
+ *
  * The caller waits on a futex that the kernel clears when the intermediate process is gone, however
  * it went, and kills it when it stays beyond the time that it was given (something stopped it).
  */
@@ -46,6 +49,7 @@ struct aside {
     char *const *envp;
     uint32_t timeout_ms;
     int program_pid;
+    bool forked;             /* it shares its stack with us, and nothing else */
     int32_t pid;             /* of the intermediate process; written by the kernel */
     int32_t alive;           /* futex: the kernel clears it at its end */
     _Atomic int32_t running; /* pid of the command, while it runs */
@@ -67,17 +71,29 @@ static GRACE_PLAIN void conduct(void *argument)
     grace_kernel_exit(0);
 }
 
+/* Of a forked one the kernel does not clear the futex. */
+#define LOOK_US 10000
+static bool is_gone(struct aside *aside)
+{
+    if (__atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE) == 0)
+        return true;
+    long pid = __atomic_load_n(&aside->pid, __ATOMIC_RELAXED);
+    return aside->forked && grace_kernel(SYS_wait4, pid, NULL, WNOHANG | __WCLONE, NULL) == pid;
+}
+
 /* Wait until the intermediate process is gone, `deadline_us` at most. */
 static bool wait_until_gone(struct aside *aside, uint64_t deadline_us)
 {
     for (;;) {
         int32_t alive = __atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE);
-        if (alive == 0)
+        if (is_gone(aside))
             return true;
         uint64_t now = grace_kernel_now_us();
         if (now >= deadline_us)
             return false;
         uint64_t left = deadline_us - now;
+        if (aside->forked && left > LOOK_US)
+            left = LOOK_US;
         struct timespec time = {(time_t)(left / 1000000), (long)(left % 1000000) * 1000};
         /* Not a private futex: the kernel wakes it as a shared one. */
         grace_kernel(SYS_futex, &aside->alive, FUTEX_WAIT, alive, &time, NULL, 0);
@@ -98,6 +114,8 @@ static bool wait_or_kill(struct aside *aside, long pid, uint64_t deadline_us)
 static long start(struct aside *aside, void *stack_top)
 {
     unsigned long flags = CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    if (aside->forked)
+        flags = CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     /* Their runtimes keep state per thread: the caller must not run at the same time. */
     flags |= CLONE_VFORK;
@@ -126,8 +144,10 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
 {
     uint64_t begin = grace_kernel_now_us();
     *result = (struct grace_command_result){.outcome = GRACE_OUTCOME_NOT_STARTED};
-    long memory = grace_kernel(SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    bool forked = grace_kernel_is_valgrind();
+    long memory =
+        grace_kernel(SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+                     (forked ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (grace_kernel_failed(memory)) {
         result->detail = (int)-memory;
         return;
@@ -140,6 +160,7 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
         .envp = envp,
         .timeout_ms = timeout_ms,
         .program_pid = (int)grace_kernel(SYS_getpid),
+        .forked = forked,
         .alive = 1,
     };
 

@@ -88,6 +88,38 @@ GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_
 #endif
 }
 
+/* A sequence of instructions that changes nothing, except under valgrind, which takes it as a
+ * question: are we? (The manual, "The Client Request mechanism".) */
+bool grace_kernel_is_valgrind(void)
+{
+    uint64_t request[6] = {0x1001}, answer = 0;
+#if defined(__x86_64__)
+    __asm__ volatile("rolq $3, %%rdi\n\t"
+                     "rolq $13, %%rdi\n\t"
+                     "rolq $61, %%rdi\n\t"
+                     "rolq $51, %%rdi\n\t"
+                     "xchgq %%rbx, %%rbx"
+                     : "+d"(answer)
+                     : "a"(request)
+                     : "cc", "memory");
+#elif defined(__aarch64__)
+    register uint64_t x3 __asm__("x3") = 0;
+    register uint64_t *x4 __asm__("x4") = request;
+    __asm__ volatile("ror x12, x12, #3\n\t"
+                     "ror x12, x12, #13\n\t"
+                     "ror x12, x12, #51\n\t"
+                     "ror x12, x12, #61\n\t"
+                     "orr x10, x10, x10"
+                     : "+r"(x3)
+                     : "r"(x4)
+                     : "cc", "memory");
+    answer = x3;
+#else
+    (void)request;
+#endif
+    return answer != 0;
+}
+
 struct directory_entry {
     uint64_t inode;
     int64_t next;

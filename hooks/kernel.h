@@ -10,6 +10,7 @@
 #ifndef GRACE_HOOKS_KERNEL_H
 #define GRACE_HOOKS_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -105,6 +106,10 @@ static inline uint64_t grace_kernel_now_ms(void)
  */
 long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
                         int32_t *child_tid, void (*entry)(void *), void *argument);
+
+/* Whether valgrind runs this program: it knows no clone but those of fork, vfork and threads, and
+ * ends the program at any other. */
+bool grace_kernel_is_valgrind(void);
 
 /*
  * The names in a folder, without a lock or allocation: list, then next until NULL, then end. Returns
