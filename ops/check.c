@@ -12,11 +12,9 @@
 #include <unistd.h>
 
 #include "config/plan.h"
+#include "config_check.h"
 #include "grace.h"
-#include "hooks/hook.h"
 #include "plan_print.h"
-
-extern char **environ;
 
 struct check {
     const char *config; /* NULL: look for it */
@@ -107,78 +105,7 @@ static struct grace_plan *read_plan(const struct check *check, struct grace_prob
     return NULL;
 }
 
-/* ---- what hooks need ------------------------------------------------------------------------ */
-
-static const char *kind_name(enum grace_hook_kind kind)
-{
-    switch (kind) {
-    case GRACE_HOOK_COMMAND:
-        return "command";
-    case GRACE_HOOK_EXTERNAL_PLUGIN:
-        return "external";
-    case GRACE_HOOK_INSIDE:
-        return "in-process";
-    default:
-        return "?";
-    }
-}
-
-/* An external plugin is not loaded by grace_hook_load, which must keep it out of targets: here is
- * no target, and its options are to be looked at too. */
-static int configure_external(struct grace_loaded_hook *hook)
-{
-    struct grace_plugin plugin = {.hook = NULL};
-    if (grace_plugin_load(&plugin, hook->path, hook->plan, &hook->error) != 0)
-        return -1;
-    grace_plugin_release(&plugin);
-    return 0;
-}
-
-static void check_hook(const struct grace_plan *plan, const struct grace_hook_plan *hook_plan,
-                       const struct grace_hook_places *places, struct grace_hook_note *note,
-                       struct grace_problems *problems)
-{
-    struct grace_loaded_hook hook;
-    int result = grace_hook_load(&hook, plan, hook_plan, places);
-    note->kind = kind_name(hook.kind);
-    if (result == 0 && hook.kind == GRACE_HOOK_EXTERNAL_PLUGIN)
-        result = configure_external(&hook);
-    if (result != 0)
-        grace_problem_add(problems, GRACE_DEFECT, hook_plan->file, hook_plan->line,
-                          "hook \"%s\": %s", hook_plan->name, hook.error.text);
-    grace_hook_unload(&hook);
-}
-
-static void check_hooks(const struct grace_plan *plan, struct grace_hook_note *notes,
-                        struct grace_problems *problems)
-{
-    char folder[4096];
-    const struct grace_hook_places places = {.origin = grace_own_folder(folder, sizeof folder),
-                                             .executable = "/proc/self/exe",
-                                             .environment = environ,
-                                             .load = true};
-    for (size_t i = 0; i < plan->hook_count; i++)
-        check_hook(plan, &plan->hooks[i], &places, &notes[i], problems);
-}
-
 /* ---- printing ------------------------------------------------------------------------------- */
-
-static void print_problems(const struct grace_problems *problems)
-{
-    bool colour = grace_may_colour(stderr);
-    char line[8192];
-    for (size_t i = 0; i < problems->count; i++) {
-        bool warning = problems->list[i].severity == GRACE_WARNING;
-        grace_problem_format(&problems->list[i], line, sizeof line);
-        fprintf(stderr, "%s%s%s\n",
-                !colour   ? ""
-                : warning ? "\033[33m"
-                          : "\033[31m",
-                line, colour ? "\033[0m" : "");
-    }
-    if (problems->lost > 0)
-        fprintf(stderr, "and %zu more problems\n", problems->lost);
-}
 
 int grace_check_main(int argc, char **argv)
 {
@@ -194,14 +121,14 @@ int grace_check_main(int argc, char **argv)
             fputs("grace check: memory is short\n", stderr);
             return EX_OSERR;
         }
-        check_hooks(plan, notes, &problems);
+        grace_config_check_hooks(plan, notes, &problems);
         grace_plan_review(plan, &problems);
     }
     grace_problems_sort(&problems);
     if (check.json) {
         grace_plan_print_json(plan, notes, &problems, stdout);
     } else {
-        print_problems(&problems);
+        grace_config_print_problems(&problems);
         if (plan != NULL)
             grace_plan_print(plan, notes, grace_may_colour(stdout), stdout);
     }

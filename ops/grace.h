@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 /* Subcommands: argv[0] is "grace NAME" for messages. Each returns the exit status (sysexits.h). */
+int grace_run_main(int argc, char **argv);
 int grace_check_main(int argc, char **argv);
 int grace_recover_main(int argc, char **argv);
 

@@ -10,6 +10,9 @@
  * The target may be hostile. From the ledger come numbers, each checked; what runs is what the
  * config names, each at most once by the guardian's own account.
  *
+ * Under `grace run` as the target's parent it is that one's child: it hears from it how the owner
+ * ended, and keeps its stderr, whose reader has the parent to wait for anyway.
+ *
  * Stop signals are ignored: whoever stops a whole group or cgroup stops the target, and this
  * is what finishes its work.
  */
@@ -37,7 +40,7 @@
 #include "keeper.h"
 #include "succession.h"
 
-enum { LEDGER_FD = 3, OWNER_FD = 4 };
+enum { LEDGER_FD = 3, OWNER_FD = 4, TOLD_FD = 5 };
 
 /* Above the deadline, which the conductor keeps by itself as long as it can. */
 #define KILL_SLACK_MS 500
@@ -60,7 +63,10 @@ struct guardian {
     bool killed;
     int origin;             /* the pid of the owner that started us: no doubt who that is */
     uint64_t look_until_ms; /* for a pid file; 0: not */
-    bool missed; /* the present owner was gone before we could hold it: its status is not known */
+    bool is_ending_known;   /* the present owner's, which was heard of once */
+    int ending;
+    bool is_told; /* by `grace run`, of ends: there is TOLD_FD */
+    bool missed;  /* the present owner was gone before we could hold it: its status is not known */
 };
 
 /* ---- becoming one -------------------------------------------------------------------------- */
@@ -77,10 +83,10 @@ static void settle_down(void)
 
 /* Nothing of the target's stays open: not its terminal, and no pipe whose reader waits for its end.
  */
-static void let_go_of_stdio(void)
+static void let_go_of_stdio(int last)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd <= 2; fd++) {
+    for (int fd = 0; fd <= last; fd++) {
         if (null >= 0)
             dup2(null, fd);
         else
@@ -133,7 +139,7 @@ static bool start_listening(struct guardian *guardian)
  * file our lines must not be where the target's next ones go. Given back before we sleep. */
 static void take_stderr(const struct guardian *guardian)
 {
-    if (guardian->keeper.plan->log.sink != GRACE_LOG_STDERR)
+    if (guardian->keeper.plan->log.sink != GRACE_LOG_STDERR || guardian->is_told)
         return;
     int fd = (int)syscall(SYS_pidfd_getfd, OWNER_FD, 2, 0);
     if (fd < 0)
@@ -142,8 +148,10 @@ static void take_stderr(const struct guardian *guardian)
     close(fd);
 }
 
-static void give_stderr_back(void)
+static void give_stderr_back(const struct guardian *guardian)
 {
+    if (guardian->is_told)
+        return;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return;
@@ -168,6 +176,7 @@ static void turn_to(struct guardian *guardian, int pid)
     struct grace_keeper *keeper = &guardian->keeper;
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     guardian->missed = pidfd < 0;
+    guardian->is_ending_known = false;
     if (pidfd >= 0) {
         dup3(pidfd, OWNER_FD, O_CLOEXEC);
         close(pidfd);
@@ -196,7 +205,7 @@ static void serve_hook(struct guardian *guardian, size_t index)
     take_stderr(guardian);
     if (grace_keeper_run(&guardian->keeper, index, &run) && poll(&owner, 1, 0) == 1)
         grace_keeper_report(&guardian->keeper, index, &run);
-    give_stderr_back();
+    give_stderr_back(guardian);
     grace_ledger_ring(&guardian->keeper.ledger->answered);
 }
 
@@ -256,7 +265,7 @@ static void look_for_pidfile(struct guardian *guardian)
         return;
     take_stderr(guardian);
     int pid = grace_succession_by_file(keeper, LEDGER_FD);
-    give_stderr_back();
+    give_stderr_back(guardian);
     if (pid != 0 && pid != keeper->pid)
         turn_to(guardian, pid);
     if (pid != 0 || grace_kernel_now_ms() >= guardian->look_until_ms)
@@ -284,6 +293,28 @@ static void watch(struct guardian *guardian)
     }
 }
 
+/* What the parent of both has to say about the owner's end; false: nothing within the patience, for
+ * it is gone, too. */
+static bool hear_status(const struct guardian *guardian, int *status)
+{
+    struct grace_guardian_told told;
+    struct pollfd word = {.fd = TOLD_FD, .events = POLLIN};
+    while (guardian->is_told && poll(&word, 1, STATUS_PATIENCE_MS) == 1 &&
+           read(TOLD_FD, &told, sizeof told) == (ssize_t)sizeof told) {
+        if (told.pid != guardian->keeper.pid)
+            continue;
+        *status = told.status;
+        return true;
+    }
+    return false;
+}
+
+static bool learn_status(const struct guardian *guardian, int *status)
+{
+    return hear_status(guardian, status) ||
+           grace_ended_status(OWNER_FD, guardian->keeper.pid, STATUS_PATIENCE_MS, status);
+}
+
 /* The owner is gone. True when another process goes on in its place. */
 static bool follow(struct guardian *guardian)
 {
@@ -298,10 +329,14 @@ static bool follow(struct guardian *guardian)
     }
     if (pid == 0 && !guardian->missed && keeper->plan->daemonize &&
         atomic_load(&keeper->ledger->stage) == GRACE_STAGE_RUNNING &&
-        grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status) && status == 0) {
+        learn_status(guardian, &status)) {
+        guardian->ending = status;
+        guardian->is_ending_known = true;
+    }
+    if (pid == 0 && guardian->is_ending_known && guardian->ending == 0) {
         take_stderr(guardian);
         pid = grace_succession_appoint(keeper, LEDGER_FD);
-        give_stderr_back();
+        give_stderr_back(guardian);
     }
     if (pid == 0)
         return false;
@@ -318,7 +353,9 @@ static void finish(struct guardian *guardian)
     keeper->gone = true;
     keeper->began_ms = grace_kernel_now_ms();
     grace_keeper_read_cause(keeper);
-    if (!guardian->missed && grace_ended_status(OWNER_FD, keeper->pid, STATUS_PATIENCE_MS, &status))
+    if (guardian->is_ending_known)
+        grace_keeper_set_ending(keeper, guardian->ending);
+    else if (!guardian->missed && learn_status(guardian, &status))
         grace_keeper_set_ending(keeper, status);
     else if (keeper->cause == GRACE_CAUSE_NONE)
         keeper->cause = GRACE_CAUSE_KILLED;
@@ -345,11 +382,14 @@ int grace_guardian_main(int argc, char **argv)
 {
     static struct guardian guardian;
     struct grace_error error = {.size = sizeof error};
-    if (argc != 4)
+    guardian.is_told = argc == 5 && strcmp(argv[4], GRACE_GUARDIAN_TOLD) == 0;
+    if (argc != 4 && !guardian.is_told)
         return EX_USAGE;
     settle_down();
     fcntl(LEDGER_FD, F_SETFD, FD_CLOEXEC);
     fcntl(OWNER_FD, F_SETFD, FD_CLOEXEC);
+    if (guardian.is_told)
+        fcntl(TOLD_FD, F_SETFD, FD_CLOEXEC);
     flock(LEDGER_FD, LOCK_EX | LOCK_NB); /* `grace recover` keeps off while we live */
     grace_log_speak_for(atoi(argv[3]));
     struct grace_ledger *ledger = grace_ledger_attach(LEDGER_FD);
@@ -362,7 +402,7 @@ int grace_guardian_main(int argc, char **argv)
     grace_log_setup(&guardian.keeper.plan->log, argv[2]);
     if (!start_listening(&guardian))
         return refuse(ledger, "no thread can be had");
-    let_go_of_stdio();
+    let_go_of_stdio(guardian.is_told ? 1 : 2);
     atomic_store(&ledger->guardian, (int32_t)getpid());
     grace_ledger_ring(&ledger->answered);
     guardian.origin = guardian.keeper.pid;

@@ -9,6 +9,7 @@
 /* What `grace check` learned about a hook, in the order of plan->hooks. */
 struct grace_hook_note {
     const char *kind; /* "command", "in-process", "external"; "?" when it cannot be told */
+    bool inside;      /* in-process: what runs beside the target cannot run it */
 };
 
 /* The hooks in the order in which they run, each phase's sum, and the total. */

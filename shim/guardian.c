@@ -46,6 +46,10 @@ static struct {
  * before an exec left, and that cannot be reached from here. */
 static enum { NOBODY, GUARDIAN, OUT_OF_REACH } keeper;
 
+/* The process in which the ledger was found: the guardian that a program before an exec left, or
+ * `grace run`, which stays when its guardian is replaced. 0: we have made it ourselves. */
+static int found_in;
+
 /* ---- starting ------------------------------------------------------------------------------ */
 
 static GRACE_PLAIN void place_descriptors(void)
@@ -170,6 +174,7 @@ enum grace_guardian_found grace_guardian_find(int pid, uint64_t fingerprint,
     }
     *ledger = found;
     keeper = GUARDIAN;
+    found_in = pid;
     return GRACE_GUARDIAN_FOUND;
 }
 
@@ -207,6 +212,8 @@ bool grace_guardian_serves(void)
 
 int grace_guardian_pid(void)
 {
+    if (found_in != 0 && grace_process_runs(found_in))
+        return found_in;
     return keeper == GUARDIAN && grace_guardian_serves() ? atomic_load(&grace_shim.ledger->guardian)
                                                          : 0;
 }

@@ -18,8 +18,8 @@ enum grace_guardian_found grace_guardian_find(int pid, uint64_t fingerprint,
                                               struct grace_ledger **ledger);
 void grace_guardian_is_out_of_reach(void);
 
-/* Its pid, for an exec of the owner; 0: none. Waits a moment for one that was just started.
- * Async-signal-safe, as all below. */
+/* Where a program that the owner executes finds the ledger: its pid, or `grace run`'s; 0: nowhere.
+ * Waits a moment for one that was just started. Async-signal-safe, as all below. */
 int grace_guardian_pid(void);
 
 /* Whether external hooks are somebody else's work: waits a moment for a guardian that was just
