@@ -81,6 +81,7 @@ static void tell_guardian(struct grace_outside *outside)
     atomic_store(&ledger->status, -1);
     atomic_store(&ledger->sender_pid, sender_of(info));
     atomic_store(&ledger->sender_uid, info->si_code <= 0 ? (int32_t)info->si_uid : -1);
+    atomic_store(&ledger->began_ms, outside->began_ms);
     atomic_store(&ledger->stage, outside->led ? GRACE_STAGE_LED : GRACE_STAGE_CHAINED);
     grace_ledger_ring(&ledger->asked);
 }

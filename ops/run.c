@@ -32,7 +32,7 @@ struct run {
     char **words; /* the program and its arguments */
 
     struct grace_program program;
-    struct grace_plan *plan;
+    const struct grace_plan *plan;
     struct grace_hook_note *notes;
     bool has_external; /* a hook that is not in-process */
     bool is_disabled;  /* GRACE_DISABLE=1 */
@@ -295,7 +295,7 @@ static int start(struct run *run)
 {
     bool can_preload = run->program.obstacle[0] == '\0';
     bool meant = !run->is_disabled && is_meant(run);
-    bool wanted = run->has_external || run->plan->enforce;
+    bool wanted = run->has_external || run->plan->enforce || run->plan->metrics != NULL;
     struct grace_init_order order = {
         .path = run->program.by_shell ? "/bin/sh" : run->program.path,
         .program = run->program.base,
