@@ -65,8 +65,12 @@ $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
 
-$(config_obj) $(hooks_obj): CFLAGS += -Os -fno-asynchronous-unwind-tables
-$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c)): CFLAGS += -Os
+# What only a start or a stop runs is made small. Tables for unwinding are for what may have code of the
+# target's above it on the stack: the wrappers, the handler, the threads of in-process hooks.
+unwound := $(patsubst %,$(BUILD)/obj/shim/%.o,arrival dispositions resume slots worker)
+small   := $(config_obj) $(hooks_obj) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c shim/drain/*.c))
+$(small): CFLAGS += -Os
+$(filter-out $(unwound),$(small)): CFLAGS += -fno-asynchronous-unwind-tables
 $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(PIC) -c -o $@ $<
