@@ -22,6 +22,7 @@ struct subcommand {
 static const struct subcommand subcommands[] = {
     {"run", "start a program under libgrace", grace_run_main},
     {"check", "check a config and show what a stop would do", grace_check_main},
+    {"inspect", "say whether libgrace works for a program or process", grace_inspect_main},
     {"recover", "run what programs that are gone still owe", grace_recover_main},
     {"run-hook", NULL, grace_run_hook_main},
     {"count-stop", NULL, grace_count_stop_main},

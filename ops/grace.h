@@ -9,6 +9,7 @@
 /* Subcommands: argv[0] is "grace NAME" for messages. Each returns the exit status (sysexits.h). */
 int grace_run_main(int argc, char **argv);
 int grace_check_main(int argc, char **argv);
+int grace_inspect_main(int argc, char **argv);
 int grace_recover_main(int argc, char **argv);
 
 /* The folder of the running executable, where its plugins are looked for. Returns buffer, "" when

@@ -40,7 +40,8 @@ bool grace_post_start(struct grace_post *post, pid_t target);
 /* Whether the ledger names this process as the one whose end triggers the hooks. */
 bool grace_post_is_owner(const struct grace_post *post, pid_t pid);
 
-/* That process, if it is a child of ours and lives: who writes the ledger may be hostile. 0: none. */
+/* That process, if it is a child of ours and lives: who writes the ledger may be hostile. 0: none.
+ */
 pid_t grace_post_owner(const struct grace_post *post);
 
 /* An owner was reaped. */

@@ -5,6 +5,7 @@
 
 #include "config/duration.h"
 #include "config/utf8.h"
+#include "json.h"
 
 #define BOLD  "\033[1m"
 #define PLAIN "\033[0m"
@@ -192,33 +193,12 @@ void grace_plan_print(const struct grace_plan *plan, const struct grace_hook_not
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
-static void put_json(const char *text, FILE *to)
-{
-    if (text == NULL) {
-        fputs("null", to);
-        return;
-    }
-    fputc('"', to);
-    while (*text != '\0') {
-        size_t bytes = grace_utf8_length(text);
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fprintf(to, "\\%c", c);
-        else if (bytes > 0)
-            fwrite(text, 1, bytes, to);
-        else
-            fprintf(to, c < 0x80 ? "\\u%04x" : "\\ufffd", c);
-        text += bytes == 0 ? 1 : bytes;
-    }
-    fputc('"', to);
-}
-
 static void put_json_hook(const struct grace_hook_plan *hook, const struct grace_hook_note *note,
                           FILE *to)
 {
     const char *separator = "";
     fprintf(to, "{\"phase\":\"%s\",\"name\":", grace_phase_name(hook->phase));
-    put_json(hook->name, to);
+    grace_json_put(hook->name, to);
     fputs(",\"command\":", to);
     if (hook->command == NULL) {
         fputs("null", to);
@@ -226,16 +206,16 @@ static void put_json_hook(const struct grace_hook_plan *hook, const struct grace
         fputc('[', to);
         for (size_t i = 0; hook->command[i] != NULL; i++) {
             fputs(i == 0 ? "" : ",", to);
-            put_json(hook->command[i], to);
+            grace_json_put(hook->command[i], to);
         }
         fputc(']', to);
     }
     fputs(",\"plugin\":", to);
-    put_json(hook->plugin, to);
+    grace_json_put(hook->plugin, to);
     fprintf(to, ",\"kind\":\"%s\",\"timeout_ms\":%u,\"retries\":%u,\"on_failure\":\"%s\",\"user\":",
             note->kind, hook->timeout_ms, hook->retries,
             hook->abort_on_failure ? "abort" : "continue");
-    put_json(hook->user, to);
+    grace_json_put(hook->user, to);
     fputs(",\"causes\":[", to);
     for (enum grace_cause cause = GRACE_CAUSE_NONE + 1; cause < GRACE_CAUSES; cause++) {
         if (!(hook->causes & GRACE_CAUSE_BIT(cause)))
@@ -253,9 +233,9 @@ static void put_json_problems(const struct grace_problems *problems, FILE *to)
         const struct grace_problem *problem = &problems->list[i];
         fprintf(to, "%s{\"severity\":\"%s\",\"file\":", i == 0 ? "" : ",",
                 problem->severity == GRACE_WARNING ? "warning" : "error");
-        put_json(problem->file, to);
+        grace_json_put(problem->file, to);
         fprintf(to, ",\"line\":%u,\"text\":", problem->line);
-        put_json(problem->text, to);
+        grace_json_put(problem->text, to);
         fputc('}', to);
     }
     fprintf(to, "],\"problems_lost\":%zu", problems->lost);
@@ -267,7 +247,7 @@ void grace_plan_print_json(const struct grace_plan *plan, const struct grace_hoo
     fputc('{', to);
     if (plan != NULL) {
         fputs("\"file\":", to);
-        put_json(plan->file, to);
+        grace_json_put(plan->file, to);
         fputs(",\"hooks\":[", to);
         for (size_t i = 0; i < plan->hook_count; i++) {
             fputs(i == 0 ? "" : ",", to);
