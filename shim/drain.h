@@ -43,6 +43,10 @@ void grace_drain_setup(void);
  */
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context);
 
+/* A process that is not the owner ends by a call of its own. Does not return where it has to end by
+ * its signal. `status` -1: exit has run all else. */
+void grace_drain_worker_ends(enum grace_cause cause, int status);
+
 /* As grace_stop_retry. */
 bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context);
 

@@ -407,8 +407,10 @@ void grace_stop_by_call(enum grace_cause cause, int status)
     GRACE_KEEP_ERRNO;
     if (!grace_is_owner()) {
         grace_child_leaves();
-        if (!grace_is_owner()) /* or was it handed over to at this moment? */
+        if (!grace_is_owner()) { /* or was it handed over to at this moment? */
+            grace_drain_worker_ends(cause, status);
             return;
+        }
     }
     if (grace_worker_is_current())
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);

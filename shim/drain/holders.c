@@ -2,6 +2,9 @@
  * Who else has a listener open: whoever gave it to us, a process that we forked, a sibling. Then it
  * is shared, and the others go on accepting from it.
  *
+ * A process that drains is told by the name of its conductor's thread. A listener of which all
+ * holders drain, and are the same program, is nobody's any more: they close it together.
+ *
  * One that was open at load was given to us, and the giver is assumed to have kept it (systemd
  * does), whether or not we may look. For one that was made here, processes are looked through for
  * the same socket, relatives first. Of a relative that we may not look at the worst is assumed; a
@@ -12,8 +15,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "hooks/kernel.h"
+#include "hooks/successor.h"
 #include "hooks/text.h"
 #include "shim/drain.h"
 #include "socket.h"
@@ -21,6 +26,9 @@
 /* Listeners that were given to us have low numbers. */
 #define LOOKED_AT_LOAD 128
 #define GIVEN          32
+
+/* The thread's name. */
+#define DRAINING "grace-drain"
 
 /* How long processes that are no relatives may be looked through. */
 #define STRANGERS_LIMIT_US 50000
@@ -51,22 +59,69 @@ void grace_holders_at_load(void)
 
 struct look {
     const uint64_t *inodes;
-    bool *shared;
+    enum grace_holders *who;
     size_t count;
     int self, parent;
     bool relatives; /* which are looked at this time */
     uint64_t until_us;
 };
 
-static bool all_shared(const struct look *look)
+static bool worst_is_known(const struct look *look)
 {
     for (size_t i = 0; i < look->count; i++)
-        if (!look->shared[i])
+        if (look->who[i] < GRACE_HELD_OTHERS)
             return false;
     return true;
 }
 
-static void note_link(const char *name, struct look *look)
+static bool has_name(int pid, const char *thread)
+{
+    char path[64], name[sizeof DRAINING];
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/%d/task/%s/comm", pid, thread);
+    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    long length = grace_kernel(SYS_read, file, name, sizeof name);
+    grace_kernel(SYS_close, file);
+    return length == sizeof name && memcmp(name, DRAINING "\n", sizeof name) == 0;
+}
+
+static bool drains(int pid)
+{
+    char path[32];
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/%d/task", pid);
+    struct grace_kernel_listing listing;
+    if (grace_kernel_list(&listing, path) < 0)
+        return false;
+    const char *thread;
+    bool found = false;
+    while (!found && (thread = grace_kernel_list_next(&listing)) != NULL)
+        found = has_name(pid, thread);
+    grace_kernel_list_end(&listing);
+    return found;
+}
+
+/* What it means that this process holds a socket of ours. */
+static enum grace_holders standing_of(int pid)
+{
+    struct grace_executable own, its;
+    if (!grace_executable_of(grace_getpid(), &own) || !grace_executable_of(pid, &its) ||
+        own.device != its.device || own.inode != its.inode)
+        return GRACE_HELD_OTHERS;
+    return drains(pid) ? GRACE_HELD_LEAVING : GRACE_HELD_FAMILY;
+}
+
+static void worsen(struct look *look, size_t index, enum grace_holders who)
+{
+    if (look->who[index] < who)
+        look->who[index] = who;
+}
+
+static void note_link(const char *name, int pid, struct look *look)
 {
     if (strncmp(name, "socket:[", 8) != 0)
         return;
@@ -75,7 +130,7 @@ static void note_link(const char *name, struct look *look)
         inode = inode * 10 + (uint64_t)(*name - '0');
     for (size_t i = 0; i < look->count; i++)
         if (look->inodes[i] == inode)
-            look->shared[i] = true;
+            worsen(look, i, standing_of(pid));
 }
 
 /* What a process has open; false: we may not look. */
@@ -93,7 +148,7 @@ static bool look_through(int pid, struct look *look)
         char link[64];
         long length = grace_kernel(SYS_readlinkat, listing.fd, name, link, sizeof link - 1);
         link[length < 0 ? 0 : length] = '\0';
-        note_link(link, look);
+        note_link(link, pid, look);
     }
     grace_kernel_list_end(&listing);
     return true;
@@ -132,7 +187,7 @@ static void look_at_process(int pid, struct look *look)
     bool suspect = parent == look->self || past.forked;
     if (!look_through(pid, look) && relative && suspect && parent_of(pid) != 0)
         for (size_t i = 0; i < look->count; i++)
-            look->shared[i] = true;
+            worsen(look, i, GRACE_HELD_OTHERS);
 }
 
 static void look_at_all(struct look *look)
@@ -148,18 +203,18 @@ static void look_at_all(struct look *look)
             pid = pid * 10 + (*digit - '0');
         if (*digit != '\0' || pid == 0 || pid == look->self)
             continue;
-        if (all_shared(look) || (!look->relatives && grace_now_us() >= look->until_us))
+        if (worst_is_known(look) || (!look->relatives && grace_now_us() >= look->until_us))
             break;
         look_at_process(pid, look);
     }
     grace_kernel_list_end(&listing);
 }
 
-void grace_holders_look(const uint64_t *inodes, bool *shared, size_t count)
+void grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t count)
 {
     struct look look = {
         .inodes = inodes,
-        .shared = shared,
+        .who = who,
         .count = count,
         .self = grace_getpid(),
         .parent = (int)grace_kernel(SYS_getppid),
@@ -167,13 +222,31 @@ void grace_holders_look(const uint64_t *inodes, bool *shared, size_t count)
         .until_us = grace_now_us() + STRANGERS_LIMIT_US,
     };
     for (size_t i = 0; i < count; i++) {
-        shared[i] = false;
+        who[i] = GRACE_HELD_ALONE;
         for (unsigned k = 0; k < past.given_count; k++)
-            shared[i] = shared[i] || past.given[k] == inodes[i];
+            if (past.given[k] == inodes[i])
+                who[i] = GRACE_HELD_GIVER;
     }
+    if (worst_is_known(&look))
+        return;
     look_at_all(&look);
     look.relatives = false;
     look_at_all(&look);
+}
+
+/* ---- the family ---------------------------------------------------------------------------- */
+
+static char own_name[16];
+
+void grace_holders_join(void)
+{
+    grace_kernel(SYS_prctl, PR_GET_NAME, own_name);
+    grace_kernel(SYS_prctl, PR_SET_NAME, DRAINING);
+}
+
+void grace_holders_leave(void)
+{
+    grace_kernel(SYS_prctl, PR_SET_NAME, own_name);
 }
 
 void grace_holders_begin_as_child(void)

@@ -12,7 +12,11 @@
  * new connections after shutdown and still gives out its backlog.
  *
  * One that others have open, too, is neither filtered nor shut down: its number is given to the
- * silent one, and that is all. Who sits in accept is woken: shutdown does that, else a signal.
+ * silent one, and that is all. Where these are forks of the same program, that is put off for a
+ * moment, to see whether they drain as well: then nobody is left to accept what waits, and it is
+ * closed by all of them together as one of this process alone.
+ *
+ * Who sits in accept is woken: shutdown does that, else a signal.
  */
 #include "listeners.h"
 
@@ -37,6 +41,10 @@
 /* How long a handshake that its client does not complete may keep a listener open. */
 #define HANDSHAKE_PATIENCE_US 1500000
 
+/* How long after our own signal the family's may come, and how often is looked. */
+#define FAMILY_PATIENCE_US 200000
+#define FAMILY_LOOK_US     10000
+
 /* Originals are kept out of the way of the target's own descriptors. */
 #define KEPT_FROM 512
 
@@ -47,7 +55,7 @@ struct listener {
     _Atomic uint32_t state; /* read by the target's threads, too */
     int domain, type;
     uint64_t cookie, inode;
-    bool shared;
+    enum grace_holders held;
     int flags, descriptor_flags;
     int kept; /* the original, once it is silent; else -1 */
     bool filtered;
@@ -60,7 +68,14 @@ struct listener {
 static struct {
     _Atomic uint32_t count;
     struct listener list[LISTENERS];
+    uint64_t found_us, looked_us;
 } all;
+
+/* Whether it is ours to close: nobody goes on accepting from it. */
+static bool is_ours(const struct listener *listener)
+{
+    return listener->held <= GRACE_HELD_LEAVING;
+}
 
 /* ---- finding ------------------------------------------------------------------------------- */
 
@@ -102,20 +117,33 @@ static void look_at(int fd, void *unused)
     atomic_store_explicit(&all.count, count + 1, memory_order_release);
 }
 
+/* Learn who else has them, those that have not begun to close. */
+static void look_for_holders(void)
+{
+    uint32_t count = atomic_load(&all.count);
+    uint64_t inodes[LISTENERS] = {0};
+    enum grace_holders held[LISTENERS] = {GRACE_HELD_ALONE};
+    for (uint32_t i = 0; i < count; i++)
+        inodes[i] = all.list[i].inode;
+    grace_holders_look(inodes, held, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (atomic_load(&all.list[i].state) == OPEN)
+            all.list[i].held = held[i];
+    all.looked_us = grace_now_us();
+}
+
 bool grace_listeners_find(void)
 {
     atomic_store(&all.count, 0);
     grace_kernel_each_descriptor(look_at, NULL);
-    uint32_t count = atomic_load(&all.count);
-    uint64_t inodes[LISTENERS];
-    bool shared[LISTENERS];
-    for (uint32_t i = 0; i < count; i++)
-        inodes[i] = all.list[i].inode;
-    if (count > 0)
-        grace_holders_look(inodes, shared, count);
-    for (uint32_t i = 0; i < count; i++)
-        all.list[i].shared = shared[i];
-    return count > 0;
+    if (atomic_load(&all.count) == 0)
+        return false;
+    /* Once the others know that we drain, any of them may close a common listener. */
+    atomic_store(&grace_accept_guard, 1);
+    grace_holders_join();
+    look_for_holders();
+    all.found_us = all.looked_us;
+    return true;
 }
 
 /* ---- what is still to be accepted ---------------------------------------------------------- */
@@ -172,12 +200,12 @@ static bool attach_filter(int fd)
 static void begin_closing(struct listener *listener, uint64_t now_us)
 {
     listener->closing_since_us = now_us;
-    if (!listener->shared && listener->domain == AF_UNIX) {
+    if (is_ours(listener) && listener->domain == AF_UNIX) {
         atomic_store(&listener->state, CLOSING);
         grace_kernel(SYS_shutdown, listener->fd, SHUT_RD);
         return;
     }
-    if (!listener->shared)
+    if (is_ours(listener))
         listener->filtered = attach_filter(listener->fd);
     atomic_store(&listener->state, CLOSING);
 }
@@ -243,36 +271,56 @@ static bool silence_with_copies(struct listener *listener, int signo)
         if (other->cookie == listener->cookie && other->kept >= 0)
             kept = other->kept;
     }
-    if (!listener->shared && kept >= 0)
+    if (is_ours(listener) && kept >= 0)
         grace_kernel(SYS_shutdown, kept, SHUT_RD);
-    for (uint32_t i = 0; listener->shared && i < atomic_load(&all.count); i++)
+    for (uint32_t i = 0; !is_ours(listener) && i < atomic_load(&all.count); i++)
         if (all.list[i].cookie == listener->cookie)
             grace_threads_wake_accept(all.list[i].fd, signo);
     return done;
 }
 
+/* Whether what others have open, too, is left for the moment as it is. */
+static bool is_put_off(const struct listener *listener, uint64_t now_us)
+{
+    if (is_ours(listener) || listener->held == GRACE_HELD_GIVER ||
+        now_us - all.found_us >= FAMILY_PATIENCE_US)
+        return false;
+    return listener->held == GRACE_HELD_FAMILY || backlog_of(listener, listener->fd) > 0;
+}
+
+static bool is_through(const struct listener *listener, uint64_t now_us)
+{
+    return backlog_of(listener, listener->fd) == 0 && handshakes_are_over(listener, now_us) &&
+           backlog_of(listener, listener->fd) == 0;
+}
+
 static bool close_one(struct listener *listener, uint64_t now_us, int signo)
 {
-    if (atomic_load(&listener->state) == OPEN)
+    if (atomic_load(&listener->state) == OPEN) {
+        if (is_put_off(listener, now_us))
+            return false;
         begin_closing(listener, now_us);
-    if (!listener->shared &&
-        (backlog_of(listener, listener->fd) > 0 || !handshakes_are_over(listener, now_us) ||
-         backlog_of(listener, listener->fd) > 0))
+    }
+    if (is_ours(listener) && !is_through(listener, now_us))
         return false;
     if (!silence_with_copies(listener, signo))
         return false;
     grace_log(GRACE_LOG_DEBUG, "drain", "listener %d (%s) is closed to new connections",
-              listener->fd, listener->shared ? "shared" : "private");
+              listener->fd, is_ours(listener) ? "private" : "shared");
     return true;
 }
 
 bool grace_listeners_close(uint64_t now_us, int signo)
 {
-    bool all_silent = true;
-    atomic_store(&grace_accept_guard, 1);
-    for (uint32_t i = 0; i < atomic_load(&all.count); i++)
-        if (atomic_load(&all.list[i].state) != SILENT && !close_one(&all.list[i], now_us, signo))
-            all_silent = false;
+    bool all_silent = true, family = false;
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
+        if (atomic_load(&all.list[i].state) == SILENT || close_one(&all.list[i], now_us, signo))
+            continue;
+        all_silent = false;
+        family = family || all.list[i].held == GRACE_HELD_FAMILY;
+    }
+    if (family && now_us - all.looked_us >= FAMILY_LOOK_US)
+        look_for_holders();
     return all_silent;
 }
 
@@ -281,12 +329,11 @@ bool grace_listeners_close(uint64_t now_us, int signo)
 _Atomic uint32_t grace_accept_guard;
 __thread bool grace_accept_after_poll __attribute__((tls_model("initial-exec")));
 
-/* The listener of a descriptor if it is closing or silent; else NULL. */
-static const struct listener *closed_at(int fd)
+static const struct listener *listener_at(int fd)
 {
     uint32_t count = atomic_load_explicit(&all.count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++)
-        if (all.list[i].fd == fd && atomic_load(&all.list[i].state) != OPEN)
+        if (all.list[i].fd == fd)
             return &all.list[i];
     return NULL;
 }
@@ -302,17 +349,17 @@ static bool came_from_poll(const struct listener *listener)
 
 bool grace_accept_refuses(int fd)
 {
-    const struct listener *listener = closed_at(fd);
+    const struct listener *listener = listener_at(fd);
     return listener != NULL && atomic_load(&listener->state) == SILENT && came_from_poll(listener);
 }
 
 bool grace_accept_again(int fd)
 {
-    const struct listener *listener = errno == EINVAL ? closed_at(fd) : NULL;
+    const struct listener *listener = errno == EINVAL ? listener_at(fd) : NULL;
     if (listener == NULL || came_from_poll(listener))
         return false;
     /* Shut down and empty; in a moment it is the silent one. */
-    while (atomic_load(&listener->state) == CLOSING && atomic_load(&grace_accept_guard) != 0) {
+    while (atomic_load(&listener->state) != SILENT && atomic_load(&grace_accept_guard) != 0) {
         struct timespec moment = {0, 1000000};
         grace_kernel(SYS_nanosleep, &moment, NULL);
     }
@@ -321,15 +368,25 @@ bool grace_accept_again(int fd)
 
 /* ---- afterwards ---------------------------------------------------------------------------- */
 
+static bool is_copy(uint32_t index)
+{
+    for (uint32_t i = 0; i < index; i++)
+        if (all.list[i].cookie == all.list[index].cookie)
+            return true;
+    return false;
+}
+
 struct grace_listeners_count grace_listeners_count(void)
 {
     struct grace_listeners_count count = {0, 0, 0, 0};
     for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
         const struct listener *listener = &all.list[i];
-        count.private_ones += !listener->shared;
-        count.shared += listener->shared;
+        if (is_copy(i))
+            continue;
+        count.private_ones += is_ours(listener);
+        count.shared += !is_ours(listener);
         count.silent += atomic_load(&listener->state) == SILENT;
-        if (!listener->shared && atomic_load(&listener->state) == CLOSING)
+        if (is_ours(listener) && atomic_load(&listener->state) == CLOSING)
             count.waiting += backlog_of(listener, listener->fd);
     }
     return count;
@@ -342,6 +399,7 @@ void grace_listeners_release(void)
             grace_kernel(SYS_close, all.list[i].kept);
         all.list[i].kept = -1;
     }
+    grace_holders_leave();
 }
 
 /* A listener that was shut down listens again, at its old address. */
@@ -358,7 +416,7 @@ static void put_back(struct listener *listener)
 {
     int unused = 0;
     if (listener->kept >= 0) {
-        if (!listener->shared && !grace_socket_listens(listener->kept))
+        if (is_ours(listener) && !grace_socket_listens(listener->kept))
             listen_again(listener);
         replace(listener, grace_socket_inode(listener->fd), listener->kept);
         grace_kernel(SYS_close, listener->kept);
@@ -374,4 +432,5 @@ void grace_listeners_put_back(void)
         put_back(&all.list[i]);
     atomic_store(&all.count, 0);
     atomic_store(&grace_accept_guard, 0);
+    grace_holders_leave();
 }

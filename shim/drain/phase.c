@@ -40,7 +40,8 @@ static struct {
     struct grace_listeners_count listeners;
     struct grace_connections_count connections;
     uint64_t began_us, changed_us;
-    uint32_t bell; /* as it was at the last look */
+    uint64_t look_us; /* what the last look cost */
+    uint32_t bell;    /* as it was at the last look */
 } drain;
 
 static const struct grace_drain_plan *plan(void)
@@ -138,8 +139,10 @@ static void look(uint64_t elapsed_us, bool close_idle)
         .unknown_is_idle = close_idle && elapsed_us >= (uint64_t)plan()->timeout_ms * 500,
     };
     struct grace_connections_count before = drain.connections;
+    uint64_t began = grace_now_us();
     drain.bell = atomic_load(&grace_shim.ledger->answered);
     drain.connections = grace_connections_look(&how);
+    drain.look_us = grace_now_us() - began;
     drain.listeners = grace_listeners_count();
     if (memcmp(&before, &drain.connections, sizeof before) != 0) {
         drain.changed_us = grace_now_us();
@@ -148,10 +151,10 @@ static void look(uint64_t elapsed_us, bool close_idle)
 }
 
 /* Until the next look, or until somebody rings. */
-static void pause_between(uint64_t look_us)
+static void pause_between(void)
 {
     _Atomic uint32_t *bell = &grace_shim.ledger->answered;
-    uint64_t now = grace_now_us(), interval = look_us * LOOK_COST_SHARE;
+    uint64_t now = grace_now_us(), interval = drain.look_us * LOOK_COST_SHARE;
     uint64_t calm = (now - drain.changed_us) / 16;
     if (interval < LOOK_AT_LEAST_US)
         interval = LOOK_AT_LEAST_US;
@@ -195,7 +198,7 @@ static void hold(void)
             last_seen = now;
         if (now - last_seen >= quiet)
             break; /* whoever sent requests here does so no longer */
-        pause_between(grace_now_us() - now);
+        pause_between();
     }
 }
 
@@ -217,7 +220,7 @@ static const char *close_and_watch(void)
             return "it was cut short";
         if (now >= end)
             return "drain.timeout has passed";
-        pause_between(grace_now_us() - now);
+        pause_between();
     }
 }
 

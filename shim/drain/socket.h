@@ -37,7 +37,8 @@ static inline bool grace_socket_readable(int fd)
 {
     struct pollfd event = {.fd = fd, .events = POLLIN};
     struct timespec now = {0, 0};
-    return grace_kernel(SYS_ppoll, &event, 1, &now, NULL, sizeof(uint64_t)) == 1;
+    return grace_kernel(SYS_ppoll, &event, 1, &now, NULL, sizeof(uint64_t)) == 1 &&
+           (event.revents & POLLIN);
 }
 
 static inline uint64_t grace_socket_inode(int fd)

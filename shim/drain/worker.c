@@ -1,6 +1,7 @@
 /*
  * Forked workers. One is not the owner and runs no hooks, but a stop signal that would kill it
- * drains its own connections first; then it dies by that signal, as it would have.
+ * drains its own connections first; then it dies by that signal, as it would have. That is also
+ * how it ends when it has nothing more to do and exits before the drain is over.
  *
  * Only a process that fork made has memory of its own to do this in: a child of vfork or
  * posix_spawn shares its parent's. The former are told by the handler that fork runs in them.
@@ -10,10 +11,14 @@
 #include <pthread.h>
 
 #include "holders.h"
+#include "hooks/flush_stdio.h"
 #include "shim/raw.h"
 
 /* As in stop.c: what comes twice in a moment is one. */
 #define SECOND_SIGNAL_AFTER_MS 500
+
+/* How long flushing stdio waits for readers. */
+#define FLUSH_PATIENCE_MS 800
 
 static struct {
     _Atomic int32_t pid; /* of this process, when it was forked; 0: it was not */
@@ -81,6 +86,18 @@ bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t
 bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context)
 {
     return grace_launch_retry(&launch, info, context);
+}
+
+void grace_drain_worker_ends(enum grace_cause cause, int status)
+{
+    struct grace_flushed flushed;
+    if (atomic_load(&worker.draining) == 0 || atomic_load(&worker.pid) != grace_getpid())
+        return;
+    if (cause == GRACE_CAUSE_EXIT && status >= 0)
+        return; /* what exit does comes first; then we are called again */
+    if (cause == GRACE_CAUSE_EXIT)
+        grace_flush_stdio(FLUSH_PATIENCE_MS, &flushed);
+    end();
 }
 
 /* ---- becoming one -------------------------------------------------------------------------- */
