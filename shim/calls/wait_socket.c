@@ -133,3 +133,9 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     return GRACE_WAIT(GRACE_REAL(sending_message, "sendmsg")(fd, message, flags));
 }
+
+/* By names of their own, for late/: the plain ones may lead to somebody else's. */
+#define OWN_NAME(call) __attribute__((alias(#call), visibility("hidden")))
+extern __typeof__(send) grace_wait_send OWN_NAME(send);
+extern __typeof__(sendto) grace_wait_sendto OWN_NAME(sendto);
+extern __typeof__(sendmsg) grace_wait_sendmsg OWN_NAME(sendmsg);

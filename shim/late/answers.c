@@ -1,0 +1,124 @@
+/*
+ * Editing answers, from the outside: which calls are redirected, and to what.
+ *
+ * A name may stand for several functions in one process: the target's objects call what comes first
+ * in the loader's order, which may be another preload's, or ours around libc's (calls/); an object
+ * that was loaded with RTLD_DEEPBIND calls libc's. Each is redirected where it is called, and the
+ * replacement calls the first of them. A program that exports a function of its own by such a name
+ * keeps it.
+ */
+#include "../answers.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "../redirect.h"
+#include "../shim.h"
+#include "calls.h"
+#include "connection.h"
+
+void *grace_late_before[GRACE_LATE_COUNT];
+
+/* On these machines the names with and without 64 are one function each. */
+#define grace_late___write     grace_late_write
+#define grace_late___send      grace_late_send
+#define grace_late_sendfile    grace_late_sendfile64
+#define grace_late_pwritev64v2 grace_late_pwritev2
+
+/* Our own wrappers (calls/wait_socket.c); not there where libgrace is linked for its tests. */
+#define WRAPPER __attribute__((weak, visibility("hidden")))
+extern char grace_wait_send[] WRAPPER, grace_wait_sendto[] WRAPPER, grace_wait_sendmsg[] WRAPPER;
+
+static struct {
+    enum { UNKNOWN, KNOWN } state;
+    struct grace_redirection list[3 * GRACE_LATE_COUNT];
+    struct grace_redirect redirect;
+    bool is_on;
+} answers;
+
+static void add(const char *name, void *replacement, void *original, bool unbound)
+{
+    if (original == NULL)
+        return;
+    answers.list[answers.redirect.count++] =
+        (struct grace_redirection){name, replacement, original, unbound};
+}
+
+enum whose { NOBODYS, PROGRAMS, LENT, ANOTHERS };
+
+/*
+ * Whose function a name leads to. A program that is not relocatable lends the entry of its own
+ * table of calls to whoever takes a function's address: that leads on to where the name leads
+ * otherwise.
+ */
+static enum whose whose_is(void *function)
+{
+    Dl_info found;
+    const ElfW(Sym) *symbol = NULL;
+    const char *headers = (const char *)getauxval(AT_PHDR);
+    if (function == NULL || dladdr1(function, &found, (void **)&symbol, RTLD_DL_SYMENT) == 0)
+        return NOBODYS;
+    if (headers == NULL || (uintptr_t)headers - (uintptr_t)found.dli_fbase >= 4096)
+        return ANOTHERS;
+    return symbol != NULL && symbol->st_shndx == SHN_UNDEF ? LENT : PROGRAMS;
+}
+
+static void *wrapper_of(enum grace_late_call call)
+{
+    switch (call) {
+    case GRACE_LATE_send:
+    case GRACE_LATE___send:
+        return grace_wait_send;
+    case GRACE_LATE_sendto:
+        return grace_wait_sendto;
+    case GRACE_LATE_sendmsg:
+        return grace_wait_sendmsg;
+    default:
+        return NULL;
+    }
+}
+
+static void learn_call(enum grace_late_call call, const char *name, void *replacement)
+{
+    void *next = dlsym(RTLD_NEXT, name), *first = dlsym(RTLD_DEFAULT, name);
+    void *own = wrapper_of(call);
+    enum whose whose = whose_is(first);
+    if (whose != ANOTHERS)
+        first = NULL;
+    grace_late_before[call] = first != NULL ? first : own != NULL ? own : next;
+    add(name, replacement, grace_late_before[call], whose == ANOTHERS || whose == LENT);
+    if (own != grace_late_before[call])
+        add(name, replacement, own, false);
+    if (next != grace_late_before[call])
+        add(name, replacement, next, false);
+}
+
+static void learn(void)
+{
+#define LEARN(name) learn_call(GRACE_LATE_##name, #name, (void *)grace_late_##name);
+    GRACE_LATE_CALLS(LEARN)
+#undef LEARN
+    answers.redirect.list = answers.list;
+    answers.state = KNOWN;
+}
+
+bool grace_answers_begin(void)
+{
+    if (answers.state == UNKNOWN)
+        learn();
+    if (!answers.is_on && !grace_late_connections_begin())
+        return false;
+    answers.is_on = true;
+    return grace_redirect(&answers.redirect) > 0 || answers.redirect.looks > 0;
+}
+
+void grace_answers_undo(void)
+{
+    if (!answers.is_on)
+        return;
+    answers.is_on = false;
+    if (grace_late_connections_end())
+        grace_redirect_undo(&answers.redirect);
+}
