@@ -11,19 +11,27 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "config/duration.h"
 #include "config/plan.h"
 #include "config_check.h"
 #include "grace.h"
 #include "plan_print.h"
+#include "platform.h"
 
 struct check {
     const char *config; /* NULL: look for it */
     const char *program;
+    const struct grace_platform *platform; /* NULL: none was named */
+    uint32_t limit_ms;                     /* 0: its default */
     bool json;
 };
 
+enum { LIMIT = 256 };
+
 static const struct argp_option options[] = {
     {"program", 'p', "NAME", 0, "Look for the config of this program (default: the common one)", 0},
+    {"for", 'f', "PLATFORM", 0, "Warn when kubernetes, systemd or docker would kill too early", 0},
+    {"limit", LIMIT, "DURATION", 0, "With --for: how long it waits (default: its own default)", 0},
     {"json", 'j', NULL, 0, "Print the plan and all problems as one JSON object", 0},
     {NULL, 0, NULL, 0, NULL, 0}};
 
@@ -36,8 +44,22 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         check->program = slash != NULL ? slash + 1 : argument;
         return 0;
     }
+    case 'f':
+        check->platform = grace_platform_find(argument);
+        if (check->platform == NULL)
+            argp_error(state, "unknown platform \"%s\"; expected kubernetes, systemd or docker",
+                       argument);
+        return 0;
+    case LIMIT:
+        if (grace_duration_parse(argument, &check->limit_ms) != 0 || check->limit_ms == 0)
+            argp_error(state, "--limit %s: expected a duration such as \"60s\"", argument);
+        return 0;
     case 'j':
         check->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (check->limit_ms != 0 && check->platform == NULL)
+            argp_error(state, "--limit needs --for");
         return 0;
     case ARGP_KEY_ARG:
         if (check->config != NULL)
@@ -123,14 +145,20 @@ int grace_check_main(int argc, char **argv)
         }
         grace_config_check_hooks(plan, notes, &problems);
         grace_plan_review(plan, &problems);
+        if (check.platform != NULL && check.limit_ms == 0)
+            check.limit_ms = check.platform->limit_ms;
+        if (check.platform != NULL)
+            grace_platform_review(check.platform, check.limit_ms, plan, &problems);
     }
     grace_problems_sort(&problems);
     if (check.json) {
-        grace_plan_print_json(plan, notes, &problems, stdout);
+        grace_plan_print_json(plan, notes, check.platform, check.limit_ms, &problems, stdout);
     } else {
         grace_config_print_problems(&problems);
         if (plan != NULL)
             grace_plan_print(plan, notes, grace_may_colour(stdout), stdout);
+        if (plan != NULL && check.platform != NULL)
+            grace_plan_print_platform(plan, check.platform, check.limit_ms, stdout);
     }
     int status = problems.fatal + problems.defects > 0 ? EX_CONFIG : EX_OK;
     if (fflush(stdout) != 0 || ferror(stdout))

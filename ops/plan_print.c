@@ -191,6 +191,16 @@ void grace_plan_print(const struct grace_plan *plan, const struct grace_hook_not
     fprintf(to, "total: %s at most; deadline: %s\n", total, deadline);
 }
 
+void grace_plan_print_platform(const struct grace_plan *plan, const struct grace_platform *platform,
+                               uint32_t limit_ms, FILE *to)
+{
+    char limit[32], longest[32];
+    grace_duration_format(limit_ms, limit, sizeof limit);
+    grace_duration_format(grace_platform_longest_ms(plan), longest, sizeof longest);
+    fprintf(to, "%s waits %s (%s); a stop is over after %s at most\n", platform->name, limit,
+            platform->setting, longest);
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void put_json_hook(const struct grace_hook_plan *hook, const struct grace_hook_note *note,
@@ -242,6 +252,7 @@ static void put_json_problems(const struct grace_problems *problems, FILE *to)
 }
 
 void grace_plan_print_json(const struct grace_plan *plan, const struct grace_hook_note *notes,
+                           const struct grace_platform *platform, uint32_t limit_ms,
                            const struct grace_problems *problems, FILE *to)
 {
     fputc('{', to);
@@ -259,6 +270,9 @@ void grace_plan_print_json(const struct grace_plan *plan, const struct grace_hoo
                     (unsigned long long)grace_phase_longest_ms(plan, phase));
         fprintf(to, "},\"total_ms\":%llu,\"deadline_ms\":%u,", (unsigned long long)total_ms(plan),
                 plan->deadline_ms);
+        if (platform != NULL)
+            fprintf(to, "\"platform\":{\"name\":\"%s\",\"limit_ms\":%u,\"longest_ms\":%llu},",
+                    platform->name, limit_ms, (unsigned long long)grace_platform_longest_ms(plan));
     }
     put_json_problems(problems, to);
     fputs("}\n", to);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "config/plan.h"
+#include "platform.h"
 
 /* What `grace check` learned about a hook, in the order of plan->hooks. */
 struct grace_hook_note {
@@ -16,8 +17,13 @@ struct grace_hook_note {
 void grace_plan_print(const struct grace_plan *plan, const struct grace_hook_note *notes,
                       bool colour, FILE *to);
 
-/* One object: file, problems, hooks, phases, total. `plan` may be NULL. */
+/* One line more: how long the platform waits, and how long a stop may take. */
+void grace_plan_print_platform(const struct grace_plan *plan, const struct grace_platform *platform,
+                               uint32_t limit_ms, FILE *to);
+
+/* One object: file, problems, hooks, phases, total, platform. `plan` and `platform` may be NULL. */
 void grace_plan_print_json(const struct grace_plan *plan, const struct grace_hook_note *notes,
+                           const struct grace_platform *platform, uint32_t limit_ms,
                            const struct grace_problems *problems, FILE *to);
 
 #endif

@@ -151,6 +151,76 @@ START_TEST(a_full_disk_is_not_taken_for_success)
 }
 END_TEST
 
+/* ---- platforms ------------------------------------------------------------------------------- */
+
+#define FORTY_SECONDS                                                                              \
+    "deadline = \"20s\"; drain = { when = \"never\"; }; hooks = (\n"                               \
+    "{ name = \"a\"; phase = \"announce\"; command = [\"/bin/true\"]; timeout = \"15s\"; },\n"     \
+    "{ name = \"b\"; command = [\"/bin/true\"]; timeout = \"15s\"; },\n"                           \
+    "{ name = \"c\"; phase = \"cleanup\"; command = [\"/bin/true\"]; timeout = \"20s\"; } );"
+
+static const struct {
+    const char *options[4];
+    const char *warning; /* NULL: none */
+    const char *line;
+} platforms[] = {
+    {{"--for", "kubernetes"},
+     "a stop may take 40s, and kubernetes kills everything after 30s: shorten timeouts, or raise "
+     "terminationGracePeriodSeconds",
+     "kubernetes waits 30s (terminationGracePeriodSeconds); a stop is over after 40s at most"},
+    {{"--for=systemd"}, NULL, "systemd waits 1m30s (TimeoutStopSec); a stop is over after 40s"},
+    {{"--for", "docker"},
+     "the deadline is 20s, and docker kills everything after 10s",
+     "docker waits 10s"},
+    {{"--for=kubernetes", "--limit=60s"}, NULL, "kubernetes waits 1m"},
+    {{"--for=systemd", "--limit", "30s"},
+     "systemd kills everything after 30s",
+     "systemd waits 30s"},
+};
+#define PLATFORMS ((int)(sizeof platforms / sizeof *platforms))
+
+START_TEST(a_platform_that_kills_too_early_is_warned_of)
+{
+    const char *const *options = platforms[_i].options;
+    const char *argv[8] = {product("grace"), "check",    here("t.conf"),
+                           options[0],       options[1], options[1] != NULL ? options[2] : NULL};
+    write_file("t.conf", "%s", FORTY_SECONDS);
+    struct process *grace = launch(&(struct launch){.argv = argv});
+    expect_status(wait_end(grace), EXITED(0));
+    expect(strstr(contents(grace->out), platforms[_i].line) != NULL, "%s", contents(grace->out));
+    if (platforms[_i].warning != NULL)
+        expect(strstr(contents(grace->err), platforms[_i].warning) != NULL, "%s",
+               contents(grace->err));
+    else
+        expect(strstr(contents(grace->err), "kills everything") == NULL, "%s",
+               contents(grace->err));
+}
+END_TEST
+
+START_TEST(a_platform_stands_in_the_json)
+{
+    write_file("t.conf", "%s", FORTY_SECONDS);
+    struct process *grace =
+        start(BARE, "sh", "-c",
+              "\"$0\" check --json --for=docker \"$1\" | /usr/bin/python3 -c \"import json,sys; "
+              "o = json.load(sys.stdin); print(o['platform'], len(o['problems']))\"",
+              product("grace"), here("t.conf"));
+    wait_end(grace);
+    expect_text(contents(grace->out),
+                "{'name': 'docker', 'limit_ms': 10000, 'longest_ms': 40000} 3\n");
+}
+END_TEST
+
+START_TEST(an_unknown_platform_is_wrong_usage)
+{
+    write_file("t.conf", "%s", FORTY_SECONDS);
+    const char *grace = product("grace"), *file = here("t.conf");
+    expect_status(run(BARE, grace, "check", "--for=nomad", file), EXITED(64));
+    expect_status(run(BARE, grace, "check", "--for=docker", "--limit=60", file), EXITED(64));
+    expect_status(run(BARE, grace, "check", "--limit=60s", file), EXITED(64));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("check");
@@ -163,5 +233,8 @@ Suite *suite(void)
     tcase_add_test(group, the_config_is_found_as_the_target_finds_it);
     tcase_add_test(group, wrong_usage_is_64_and_help_is_0);
     tcase_add_test(group, a_full_disk_is_not_taken_for_success);
+    tcase_add_loop_test(group, a_platform_that_kills_too_early_is_warned_of, 0, PLATFORMS);
+    tcase_add_test(group, a_platform_stands_in_the_json);
+    tcase_add_test(group, an_unknown_platform_is_wrong_usage);
     return all;
 }
