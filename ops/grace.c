@@ -24,6 +24,7 @@ static const struct subcommand subcommands[] = {
     {"check", "check a config and show what a stop would do", grace_check_main},
     {"inspect", "say whether libgrace works for a program or process", grace_inspect_main},
     {"recover", "run what programs that are gone still owe", grace_recover_main},
+    {"new-hook", "write a plugin that builds, with a test", grace_new_hook_main},
     {"run-hook", NULL, grace_run_hook_main},
     {"count-stop", NULL, grace_count_stop_main},
 };

@@ -11,6 +11,7 @@ int grace_run_main(int argc, char **argv);
 int grace_check_main(int argc, char **argv);
 int grace_inspect_main(int argc, char **argv);
 int grace_recover_main(int argc, char **argv);
+int grace_new_hook_main(int argc, char **argv);
 
 /* The folder of the running executable, where its plugins are looked for. Returns buffer, "" when
  * it is not known. */
