@@ -19,7 +19,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
-PLUGINS   := flush metrics unlink
+PLUGINS   := flush metrics unlink backup
 # … and those that talk to somebody else:
 PLUGINS   += http redis
 config_src := $(wildcard config/*.c)
@@ -56,6 +56,8 @@ $(foreach plugin,$(PLUGINS),$(eval $(BUILD)/hooks/$(plugin).so: \
 
 # What a plugin shares with the rest of libgrace is linked into it: it looks up nothing in the target.
 $(BUILD)/hooks/flush.so: $(BUILD)/obj/hooks/flush_stdio.o $(BUILD)/obj/hooks/kernel.o
+$(BUILD)/hooks/backup.so: $(BUILD)/obj/hooks/parts/lock_folder.o
+backup_libs = -lzstd
 $(BUILD)/hooks/metrics.so: $(BUILD)/obj/hooks/parts/lock_folder.o $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/http.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/redis.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
