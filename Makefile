@@ -260,7 +260,7 @@ lint_hdr  := $(wildcard config/*.h hooks/*.h hooks/*/*.h shim/*.h shim/*/*.h ops
 formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
              tests/programs/*/*.cc tests/fuzz/*.c)
 manuals   := $(wildcard config/*.[1-8] hooks/*.[1-8] shim/*.[1-8] ops/*.[1-8])
-scripts   := .ci/run $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* examples/*/* 2>/dev/null)
+scripts   := .ci/run ops/completion/grace.bash $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* examples/*/* 2>/dev/null)
 
 lint: $(BUILD)/lint/format $(lint_src:%=$(BUILD)/lint/%.tidy) $(BUILD)/lint/cppcheck \
       $(BUILD)/lint/scripts $(BUILD)/lint/manuals
@@ -297,13 +297,16 @@ INSTALL   ?= install
 PLUGINDIR  = $(LIBDIR)/grace/hooks
 MANDIR     = $(PREFIX)/share/man
 DOCDIR     = $(PREFIX)/share/doc/libgrace
+BASHDIR    = $(PREFIX)/share/bash-completion/completions
+ZSHDIR     = $(PREFIX)/share/zsh/site-functions
 documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
 
 # Where a file goes: section N into manN.
 manual_to  = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
 installed  = $(LIBDIR)/libgrace.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
              $(PREFIX)/include/grace_hook.h $(addprefix $(DOCDIR)/,$(notdir $(documents))) \
-             $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+             $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+             $(BASHDIR)/grace $(ZSHDIR)/_grace
 
 # Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
 # system LD_PRELOAD=libgrace.so is found by name (ldconfig).
@@ -316,6 +319,8 @@ install: $(products)
 	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
 	$(INSTALL) -m 644 hooks/grace_hook.h $(DESTDIR)$(PREFIX)/include
 	$(INSTALL) -m 644 $(documents) $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -D -m 644 ops/completion/grace.bash $(DESTDIR)$(BASHDIR)/grace
+	$(INSTALL) -D -m 644 ops/completion/_grace $(DESTDIR)$(ZSHDIR)/_grace
 	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(call manual_to,$(page)) &&) true
 	@[ -n '$(DESTDIR)' ] || ldconfig || echo 'run ldconfig as root, or use the whole path in LD_PRELOAD'
 

@@ -4,6 +4,7 @@
 #include "grace.h"
 
 #include <argp.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -43,6 +44,24 @@ const char *grace_own_folder(char *buffer, size_t size)
     return buffer;
 }
 
+bool grace_find_library(const char *name, char *path, size_t size)
+{
+    static const char *const places[] = {"", "/../lib/" GRACE_MULTIARCH, "/../lib", "/../lib64"};
+    char folder[PATH_MAX], candidate[PATH_MAX + 128];
+    grace_own_folder(folder, sizeof folder);
+    for (size_t i = 0; folder[0] != '\0' && i < sizeof places / sizeof *places; i++) {
+        snprintf(candidate, sizeof candidate, "%s%s/%s", folder, places[i], name);
+        char *whole = realpath(candidate, NULL);
+        bool fits = whole != NULL && access(whole, R_OK) == 0 && strlen(whole) < size;
+        if (fits)
+            memcpy(path, whole, strlen(whole) + 1);
+        free(whole);
+        if (fits)
+            return true;
+    }
+    return false;
+}
+
 bool grace_may_colour(FILE *stream)
 {
     const char *terminal = getenv("TERM"), *no = getenv("NO_COLOR");
@@ -60,7 +79,7 @@ static void print_help(FILE *stream)
         if (subcommands[i].summary != NULL)
             fprintf(stream, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
     fprintf(stream, "\n  --help     this text; after a COMMAND, its options\n"
-                    "  --version  the version\n");
+                    "  --version  the version, and what this build is\n");
 }
 
 /* The name is for argp, which shows argv[0] in what it prints. */
@@ -85,8 +104,8 @@ int main(int argc, char **argv)
         return EX_OK;
     }
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-        puts(argp_program_version);
-        return EX_OK;
+        grace_print_version();
+        return fflush(stdout) != 0 ? EX_IOERR : EX_OK;
     }
     for (size_t i = 0; i < SUBCOMMANDS; i++)
         if (strcmp(subcommands[i].name, name) == 0)

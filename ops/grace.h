@@ -17,6 +17,13 @@ int grace_new_hook_main(int argc, char **argv);
  * it is not known. */
 const char *grace_own_folder(char *buffer, size_t size);
 
+/* A library of ours: beside the command in a build, in lib/ when that is in bin/. Writes its path;
+ * false when it is not there. */
+bool grace_find_library(const char *name, char *path, size_t size);
+
+/* What this build is, on stdout. */
+void grace_print_version(void);
+
 /* Whether colour may be used on a stream: a terminal that is not dumb, and NO_COLOR not set. */
 bool grace_may_colour(FILE *stream);
 

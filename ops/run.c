@@ -36,7 +36,6 @@ struct run {
     struct grace_hook_note *notes;
     bool has_external; /* a hook that is not in-process */
     bool is_disabled;  /* GRACE_DISABLE=1 */
-    char folder[PATH_MAX], library[PATH_MAX];
 };
 
 enum { DATABASE = 256 };
@@ -155,24 +154,15 @@ static int check_config(struct run *run)
 
 /* ---- LD_PRELOAD ----------------------------------------------------------------------------- */
 
-/* Beside the command in a build, in lib/ when that is in bin/. */
-static bool find_library(struct run *run, const char *name, char *path, size_t size)
+static bool find_library(const char *name, char *path, size_t size)
 {
-    static const char *const places[] = {"", "/../lib/" GRACE_MULTIARCH, "/../lib", "/../lib64"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        char candidate[PATH_MAX + 64];
-        snprintf(candidate, sizeof candidate, "%s%s/%s", run->folder, places[i], name);
-        char *whole = run->folder[0] != '\0' ? realpath(candidate, NULL) : NULL;
-        bool fits = whole != NULL && access(whole, R_OK) == 0 && strlen(whole) < size;
-        if (fits)
-            memcpy(path, whole, strlen(whole) + 1);
-        free(whole);
-        if (fits)
-            return true;
-    }
+    char folder[PATH_MAX];
+    if (grace_find_library(name, path, size))
+        return true;
+    grace_own_folder(folder, sizeof folder);
     fprintf(stderr, "grace run: %s is not found beside %s%s\n", name,
-            run->folder[0] != '\0' ? run->folder : "the command grace",
-            run->folder[0] != '\0' ? "" : " (is /proc mounted?)");
+            folder[0] != '\0' ? folder : "the command grace",
+            folder[0] != '\0' ? "" : " (is /proc mounted?)");
     return false;
 }
 
@@ -211,12 +201,11 @@ static bool add_preload(const char *path)
 
 static int set_preload(struct run *run)
 {
-    char database[PATH_MAX];
-    if (!find_library(run, "libgrace.so", run->library, sizeof run->library) ||
-        !add_preload(run->library))
+    char library[PATH_MAX], database[PATH_MAX];
+    if (!find_library("libgrace.so", library, sizeof library) || !add_preload(library))
         return EX_OSFILE;
     if (run->database &&
-        (!find_library(run, "libgrace-db.so", database, sizeof database) || !add_preload(database)))
+        (!find_library("libgrace-db.so", database, sizeof database) || !add_preload(database)))
         return EX_OSFILE;
     return EX_OK;
 }
@@ -329,7 +318,6 @@ int grace_run_main(int argc, char **argv)
     argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &run);
     const char *disable = getenv("GRACE_DISABLE");
     run.is_disabled = disable != NULL && strcmp(disable, "1") == 0;
-    grace_own_folder(run.folder, sizeof run.folder);
     grace_program_examine(&run.program, run.words[0], false);
     if (run.program.error != 0) {
         fprintf(stderr, "grace run: %s\n", run.program.why);
