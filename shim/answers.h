@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 /*
- * Begin, or, when begun already, see to what the target has loaded since (cheap when that is
- * nothing). What is an accepted connection, grace_drain_is_accepted tells. False: nothing could be
- * redirected, and the target's calls are as before.
+ * Begin. What is an accepted connection, grace_drain_is_accepted tells. From then on what the
+ * target loads is looked after, too. Returns whether it has begun; false when that is not known
+ * within a second, because a thread of the target holds the loader's locks (it may begin yet), or
+ * when there is no memory or thread to be had: then the target's calls are as before.
  *
- * In normal context, one thread at a time. Waits for the loader's locks, which a thread of the
- * target holds while it runs a library's constructor: call it where a wait is bounded.
+ * In normal context, one thread at a time, as grace_answers_undo. Starts a thread.
  */
 bool grace_answers_begin(void);
 
-/* Take it back: no further answer is edited, one whose head is half out is finished as begun, and
- * the target's calls are its own again. As grace_answers_begin otherwise. */
+/* Take it back: no further answer is edited, what was held back goes out, and the target's calls
+ * are its own again. Takes a second at most. */
 void grace_answers_undo(void);
 
 /* When the target last sent something on an accepted connection, in milliseconds of

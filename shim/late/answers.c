@@ -6,6 +6,10 @@
  * that was loaded with RTLD_DEEPBIND calls libc's. Each is redirected where it is called, and the
  * replacement calls the first of them. A program that exports a function of its own by such a name
  * keeps it.
+ *
+ * All this takes the loader's locks, and a thread of the target may hold them for as long as a
+ * library's constructor takes. So it is a thread of our own that waits for them, while answers are
+ * edited, and nobody waits for that thread for long. It also looks after what is loaded meanwhile.
  */
 #include "../answers.h"
 
@@ -14,10 +18,15 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "../raw.h"
 #include "../redirect.h"
 #include "../shim.h"
 #include "calls.h"
 #include "connection.h"
+
+/* How long a beginning or its end may take, and how often is looked for objects that are new. */
+#define WAIT_MOST_MS  1000
+#define LOOK_AGAIN_MS 250
 
 void *grace_late_before[GRACE_LATE_COUNT];
 
@@ -31,11 +40,13 @@ void *grace_late_before[GRACE_LATE_COUNT];
 #define WRAPPER __attribute__((weak, visibility("hidden")))
 extern char grace_wait_send[] WRAPPER, grace_wait_sendto[] WRAPPER, grace_wait_sendmsg[] WRAPPER;
 
+enum { NO_THREAD, ON, OFF };
+
 static struct {
-    enum { UNKNOWN, KNOWN } state;
-    struct grace_redirection list[3 * GRACE_LATE_COUNT];
+    struct grace_redirection list[3 * GRACE_LATE_COUNT]; /* the thread's own, as the next one */
     struct grace_redirect redirect;
-    bool is_on;
+    pid_t process;
+    _Atomic uint32_t wanted, is; /* what the thread is to do, and what it has done */
 } answers;
 
 static void add(const char *name, void *replacement, void *original, bool unbound)
@@ -101,24 +112,77 @@ static void learn(void)
     GRACE_LATE_CALLS(LEARN)
 #undef LEARN
     answers.redirect.list = answers.list;
-    answers.state = KNOWN;
+}
+
+/* ---- the thread that does it --------------------------------------------------------------- */
+
+static void apply(void)
+{
+    if (answers.redirect.list == NULL)
+        learn();
+    grace_redirect(&answers.redirect);
+}
+
+/* Connections on which something of ours is still to go out need their calls redirected. */
+static void take_back(void)
+{
+    if (grace_late_connections_end())
+        grace_redirect_undo(&answers.redirect);
+}
+
+static void *redirect(void *unused)
+{
+    for (;;) {
+        uint32_t wanted = atomic_load(&answers.wanted);
+        if (wanted == ON)
+            apply();
+        else
+            take_back();
+        atomic_store(&answers.is, wanted);
+        grace_futex_wake_all(&answers.is);
+        if (wanted == OFF && atomic_compare_exchange_strong(&answers.wanted, &wanted, NO_THREAD))
+            return unused;
+        if (wanted == ON)
+            grace_futex_wait(&answers.wanted, wanted, LOOK_AGAIN_MS);
+    }
+}
+
+/* Returns whether it is so. */
+static bool wait_until(uint32_t wanted)
+{
+    uint64_t end = grace_now_ms() + WAIT_MOST_MS;
+    for (uint32_t is; (is = atomic_load(&answers.is)) != wanted;) {
+        uint64_t now = grace_now_ms();
+        if (now >= end)
+            return false;
+        grace_futex_wait(&answers.is, is, (int64_t)(end - now));
+    }
+    return true;
 }
 
 bool grace_answers_begin(void)
 {
-    if (answers.state == UNKNOWN)
-        learn();
-    if (!answers.is_on && !grace_late_connections_begin())
+    if (answers.process != grace_getpid()) { /* a forked child has its parent's thread no longer */
+        answers.process = grace_getpid();
+        atomic_store(&answers.wanted, NO_THREAD);
+        atomic_store(&answers.is, NO_THREAD);
+    }
+    if (atomic_load(&answers.wanted) != ON && !grace_late_connections_begin())
         return false;
-    answers.is_on = true;
-    return grace_redirect(&answers.redirect) > 0 || answers.redirect.looks > 0;
+    if (atomic_exchange(&answers.wanted, ON) == NO_THREAD &&
+        grace_thread_start(redirect, NULL) != 0) {
+        atomic_store(&answers.wanted, NO_THREAD);
+        return false;
+    }
+    return wait_until(ON);
 }
 
 void grace_answers_undo(void)
 {
-    if (!answers.is_on)
+    uint32_t on = ON;
+    if (answers.process != grace_getpid() ||
+        !atomic_compare_exchange_strong(&answers.wanted, &on, OFF))
         return;
-    answers.is_on = false;
-    if (grace_late_connections_end())
-        grace_redirect_undo(&answers.redirect);
+    grace_futex_wake_all(&answers.wanted);
+    wait_until(OFF);
 }
