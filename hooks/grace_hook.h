@@ -50,6 +50,7 @@ extern "C" {
 /* Flags of struct grace_hook. */
 #define GRACE_HOOK_EXTERNAL   0u
 #define GRACE_HOOK_IN_PROCESS 1u /* needs the target's memory */
+#define GRACE_HOOK_SERVES     2u /* exports grace_hook_server too; not with IN_PROCESS */
 
 /* A message for a person: what happened, with what, and what to do. Always ended by a zero byte. */
 struct grace_error {
@@ -193,8 +194,9 @@ static inline void grace_stop_log(const struct grace_stop *stop, int level, cons
 struct grace_hook {
     uint32_t abi;  /* GRACE_HOOK_ABI */
     uint32_t size; /* sizeof(struct grace_hook) */
-    /* GRACE_HOOK_EXTERNAL or GRACE_HOOK_IN_PROCESS. Must be a constant: it is read from the file
-     * before the plugin is loaded, so that an external plugin never enters the target. */
+    /* GRACE_HOOK_EXTERNAL, GRACE_HOOK_IN_PROCESS or GRACE_HOOK_SERVES. Must be a constant: it is
+     * read from the file before the plugin is loaded, so that an external plugin never enters the
+     * target. */
     uint32_t flags;
     uint32_t reserved;   /* 0 */
     const char *name;    /* "redis" */
@@ -213,6 +215,49 @@ struct grace_hook {
     /* Give back what configure() took. Called after an external hook's last run and by `grace
      * check`; never inside the target. NULL: nothing to give back. */
     void (*release)(void *state);
+};
+
+/*
+ * What a hook that has work to do before the stop exports beside grace_hook, and says so by
+ * GRACE_HOOK_SERVES: answering on a port, for instance.
+ */
+struct grace_service {
+    uint32_t size;
+    /* Readable once the hook's turn has come in a stop, just before run() is called elsewhere; at
+     * its end (read() returns 0) when all is over and serve() is to return. Has nothing else to
+     * tell, and may be read away. */
+    int32_t stop_fd;
+    void *context;
+    void (*started)(void *context);
+    void (*log)(void *context, int level, const char *text);
+};
+
+/* To be called once serve() has what it needs: until then a failure is told on the target's stderr
+ * where that is the log, and from then on stderr is let go of. */
+static inline void grace_service_started(const struct grace_service *service)
+{
+    service->started(service->context);
+}
+
+/* One line for libgrace's log. */
+static inline void grace_service_log(const struct grace_service *service, int level,
+                                     const char *text)
+{
+    service->log(service->context, level, text);
+}
+
+struct grace_hook_server {
+    uint32_t size; /* sizeof(struct grace_hook_server) */
+    uint32_t reserved;
+
+    /*
+     * Runs from the target's start to the end of its stop, after configure(), in a process of its
+     * own that the guardian started: where there is none (`guardian = "off"`, or the target is PID
+     * 1), nothing serves. run() runs in yet another process as ever. Stop signals are ignored in
+     * it. Returns 0, or -1 with the error set, which goes to the log and has no other consequence;
+     * returning early is allowed.
+     */
+    int (*serve)(void *state, const struct grace_service *service, struct grace_error *error);
 };
 
 #if defined(__cplusplus)

@@ -77,6 +77,7 @@ int grace_hook_load(struct grace_loaded_hook *hook, const struct grace_plan *pla
         grace_error_set(&hook->error, "out of memory");
         return broken(hook);
     }
+    hook->serves = (flags & GRACE_HOOK_SERVES) != 0;
     return flags & GRACE_HOOK_IN_PROCESS ? load_inside(hook, places)
                                          : load_external(hook, plan, places);
 }

@@ -47,13 +47,31 @@ int grace_plugin_check_numbers(const char *path, uint32_t abi, uint32_t size, ui
     if (size < SIZE_MIN || size > 4096)
         return grace_error_set(error, "%s is no libgrace plugin: its size says %u bytes", path,
                                size);
-    if ((flags & ~GRACE_HOOK_IN_PROCESS) != 0)
+    if ((flags & ~(GRACE_HOOK_IN_PROCESS | GRACE_HOOK_SERVES)) != 0 ||
+        flags == (GRACE_HOOK_IN_PROCESS | GRACE_HOOK_SERVES))
         return grace_error_set(error, "%s has flags that this libgrace does not know: 0x%x", path,
                                flags);
     return 0;
 }
 
-static const struct grace_hook *open_hook(const char *path, struct grace_error *error)
+/* Returns 0 with *server set, NULL where the hook has none. */
+static int find_server(void *handle, const char *path, uint32_t flags,
+                       const struct grace_hook_server **server, struct grace_error *error)
+{
+    *server = NULL;
+    if ((flags & GRACE_HOOK_SERVES) == 0)
+        return 0;
+    *server = dlsym(handle, "grace_hook_server");
+    if (*server != NULL && (*server)->size >= sizeof **server && (*server)->serve != NULL)
+        return 0;
+    return grace_error_set(error,
+                           "%s is no libgrace plugin: it says that it serves, and has no "
+                           "grace_hook_server",
+                           path);
+}
+
+static const struct grace_hook *open_hook(const char *path, const struct grace_hook_server **server,
+                                          struct grace_error *error)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const struct grace_hook *hook = handle != NULL ? dlsym(handle, "grace_hook") : NULL;
@@ -68,7 +86,7 @@ static const struct grace_hook *open_hook(const char *path, struct grace_error *
         grace_error_set(error, "%s is no libgrace plugin: its run is NULL", path);
         return NULL;
     }
-    return hook;
+    return find_server(handle, path, hook->flags, server, error) == 0 ? hook : NULL;
 }
 
 int grace_plugin_load(struct grace_plugin *plugin, const char *path,
@@ -76,7 +94,7 @@ int grace_plugin_load(struct grace_plugin *plugin, const char *path,
 {
     *plugin = (struct grace_plugin){.hook = NULL};
     error->size = sizeof *error;
-    const struct grace_hook *hook = open_hook(path, error);
+    const struct grace_hook *hook = open_hook(path, &plugin->server, error);
     if (hook == NULL)
         return -1;
     plugin->hook = hook;

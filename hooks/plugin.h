@@ -30,6 +30,7 @@ int grace_plugin_check_numbers(const char *path, uint32_t abi, uint32_t size, ui
 /* A plugin that is loaded and configured. */
 struct grace_plugin {
     const struct grace_hook *hook;
+    const struct grace_hook_server *server; /* NULL: its flags say that there is none */
     void *state;
 };
 

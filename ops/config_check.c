@@ -49,6 +49,11 @@ static void check_hook(const struct grace_plan *plan, const struct grace_hook_pl
     if (result != 0)
         grace_problem_add(problems, GRACE_DEFECT, hook_plan->file, hook_plan->line,
                           "hook \"%s\": %s", hook_plan->name, hook.error.text);
+    if (result == 0 && hook.serves && plan->guardian == GRACE_OFF)
+        grace_problem_add(problems, GRACE_WARNING, hook_plan->file, hook_plan->line,
+                          "hook \"%s\": plugin %s serves from the start on, which needs the "
+                          "guardian, and that is \"off\"",
+                          hook_plan->name, hook_plan->plugin);
     grace_hook_unload(&hook);
 }
 

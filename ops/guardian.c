@@ -38,6 +38,7 @@
 #include "hooks/kernel.h"
 #include "hooks/log.h"
 #include "keeper.h"
+#include "servers.h"
 #include "succession.h"
 
 enum { LEDGER_FD = 3, OWNER_FD = 4, TOLD_FD = 5 };
@@ -400,6 +401,7 @@ int grace_guardian_main(int argc, char **argv)
         return refuse(ledger, error.text);
     }
     grace_log_setup(&guardian.keeper.plan->log, argv[2]);
+    grace_servers_start(&guardian.keeper);
     if (!start_listening(&guardian))
         return refuse(ledger, "no thread can be had");
     let_go_of_stdio(guardian.is_told ? 1 : 2);

@@ -15,6 +15,7 @@
 #include "hooks/report.h"
 #include "hooks/spawn.h"
 #include "hooks/story.h"
+#include "servers.h"
 
 extern char **environ;
 
@@ -188,6 +189,7 @@ bool grace_keeper_run(struct grace_keeper *keeper, size_t index, struct grace_ke
         !grace_ledger_claim(keeper->ledger, index))
         return false;
     keeper->ran[index] = true;
+    grace_servers_tell(keeper, index);
     uint64_t began = grace_kernel_now_us();
     run->attempts = grace_attempts_run(hook, &means, &run->result);
     run->duration_us = grace_kernel_now_us() - began;

@@ -1,5 +1,6 @@
 /*
- * grace run-hook CONFIG HOOK FILE: one external plugin, in this process.
+ * grace run-hook CONFIG HOOK FILE: one external plugin, in this process. With --serve, and
+ * PROGRAM PID behind them, what it does before the stop: see serve_hook.h.
  *
  * Not for people: the runner starts it as it starts any hook's command, in its own process group,
  * with a timeout, the story of the stop in the environment, and what it writes going into the log.
@@ -10,6 +11,7 @@
 #include "run_hook.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 #include "config/plan.h"
 #include "config/problem.h"
 #include "hooks/plugin.h"
+#include "serve_hook.h"
 #include "told.h"
 
 static void print_problems(struct grace_problems *problems)
@@ -64,10 +67,13 @@ static int run_plugin(const struct grace_plan *plan, const struct grace_hook_pla
 
 int grace_run_hook_main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: grace run-hook CONFIG HOOK FILE\n");
+    bool serve = argc == 7 && strcmp(argv[1], "--serve") == 0;
+    if (argc != 4 && !serve) {
+        fprintf(stderr, "usage: grace run-hook CONFIG HOOK FILE\n"
+                        "       grace run-hook --serve CONFIG HOOK FILE PROGRAM PID\n");
         return EX_USAGE;
     }
+    argv += serve;
     /* A server that hangs up is an error for the plugin to tell, not its end. */
     signal(SIGPIPE, SIG_IGN);
     struct grace_problems problems = GRACE_PROBLEMS_EMPTY;
@@ -82,6 +88,8 @@ int grace_run_hook_main(int argc, char **argv)
     int result = EX_CONFIG;
     if (hook == NULL || hook->plugin == NULL)
         fprintf(stderr, "%s has no hook \"%s\" with a plugin\n", argv[1], argv[2]);
+    else if (serve)
+        result = grace_serve_hook(plan, hook, argv[3], argv[4], atoi(argv[5]));
     else
         result = run_plugin(plan, hook, argv[3]);
     /* The plugin may keep the plan's strings: it ends with the process. */

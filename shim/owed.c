@@ -46,6 +46,18 @@ static bool wants_guardian(void)
     return false;
 }
 
+/* What a hook does before the stop, nobody does without a guardian. */
+static void warn_of_servers(void)
+{
+    for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
+        const struct grace_loaded_hook *hook = &grace_shim.hooks[i];
+        if (hook->kind == GRACE_HOOK_EXTERNAL_PLUGIN && hook->serves)
+            grace_log(GRACE_LOG_WARNING, "guardian",
+                      "hook \"%s\" serves nobody before the stop: there is no guardian",
+                      hook->plan->name);
+    }
+}
+
 static bool make_ledger_in_memory(uint64_t fingerprint, bool for_guardian, int *fd)
 {
     if (!for_guardian) {
@@ -114,6 +126,8 @@ bool grace_owed_prepare(int left_by)
         on_disk = make_ledger_on_disk(fingerprint, &fd);
     }
     bool guarded = found != GRACE_GUARDIAN_OUT_OF_REACH && wants_guardian();
+    if (!guarded && found != GRACE_GUARDIAN_OUT_OF_REACH)
+        warn_of_servers();
     if (!on_disk && !make_ledger_in_memory(fingerprint, guarded, &fd))
         return false;
     if (found == GRACE_GUARDIAN_OUT_OF_REACH)

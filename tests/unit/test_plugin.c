@@ -301,6 +301,7 @@ START_TEST(says_why_a_plugin_cannot_be_loaded)
         {"tests/hooks/unit_no_hook.so", "undefined symbol: grace_hook"},
         {"tests/hooks/unit_other_abi.so", "plugin ABI 2"},
         {"tests/hooks/unit_no_constant.so", "plugin ABI 0"},
+        {"tests/hooks/unit_no_server.so", "it says that it serves, and has no grace_hook_server"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ck_assert_int_eq(grace_plugin_load(&plugin, built(rows[i][0]), &plan, &error), -1);
