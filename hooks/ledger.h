@@ -94,13 +94,16 @@ struct grace_ledger {
     _Atomic int32_t status;
     _Atomic int32_t sender_pid;
     _Atomic int32_t sender_uid;
+    _Atomic uint64_t guardian_born; /* see hooks/process.h; written before `guardian` */
     _Atomic uint32_t forked; /* forks that have begun */
     _Atomic uint32_t forks;  /* children that have written themselves down */
     _Atomic int32_t next;    /* the child that is about to become the owner; 0: none */
     _Atomic int32_t watched; /* the process that the guardian watches, after a hand-over */
+    _Atomic uint32_t awaited; /* who waits for `forks` now */
     _Atomic uint32_t depth;  /* of the owner, below the process that began; see successor.h */
     _Atomic uint32_t order;  /* of the fork that made the owner */
     _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* 0: free */
+    _Atomic uint64_t written[GRACE_LEDGER_CHILDREN];  /* when: grace_process_clock */
     _Atomic uint32_t lineage[GRACE_LEDGER_CHILDREN][GRACE_LEDGER_LINEAGE];
     uint32_t durable;        /* 1: on disk, see grace_ledger_claim */
     _Atomic uint32_t wishes; /* futex: set of GRACE_WISH_…; cleared with each stop's end */
@@ -170,12 +173,6 @@ struct grace_ledger *grace_ledger_take_back(const char *state_dir, const char *c
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);
 
-/* Whether a process began after the one that the file's record names, or in the same tick: what a
- * stale pid file names did not. */
-bool grace_ledger_is_younger(int fd, int pid);
-
-/* Ownership has passed: write the new owner into the record. Returns 0 or a negative errno. */
-int grace_ledger_rename_owner(int fd, int pid);
 
 /* Whether a process has this ledger mapped: then it is the owner's child, or the owner. */
 bool grace_ledger_is_mapped_by(int fd, int pid);
@@ -184,6 +181,12 @@ bool grace_ledger_is_mapped_by(int fd, int pid);
 bool grace_ledger_owner_lives(const struct grace_ledger_record *record);
 
 /* From here on everything is async-signal-safe. */
+
+/* Ownership has passed: write the new owner into the record. Returns 0 or a negative errno. */
+int grace_ledger_rename_owner(int fd, int pid);
+
+/* The same in the file of that name, if its record names `leaving`: for want of a guardian. */
+int grace_ledger_rename_owner_at(const char *path, int leaving, int pid);
 
 /* Take a hook to run it: true for exactly one caller. A durable ledger is on disk before this
  * returns, so that a hook which began is never begun again. */

@@ -12,14 +12,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "ledger.h"
+#include "process.h"
 
 static size_t size_for(size_t hook_count)
 {
     return sizeof(struct grace_ledger) + hook_count * sizeof(struct grace_ledger_hook);
 }
 
-/* ---- who a process is ---------------------------------------------------------------------- */
+/* ---- when and where ------------------------------------------------------------------------ */
 
 static ssize_t read_small(const char *path, char *buffer, size_t size)
 {
@@ -30,26 +32,6 @@ static ssize_t read_small(const char *path, char *buffer, size_t size)
     close(fd);
     buffer[length < 0 ? 0 : length] = '\0';
     return length;
-}
-
-/* From /proc/PID/stat: state, threads and start time are fields 3, 20 and 22; the command's name
- * before them may hold spaces and parentheses. Zero when no such process lives: one that nobody
- * waits for keeps its entry, but unlike one whose first thread has ended has no other thread. */
-static uint64_t start_time_of(int pid)
-{
-    char path[64], text[1024], state = 'Z';
-    unsigned long long threads = 0, start_time = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (read_small(path, text, sizeof text) <= 0)
-        return 0;
-    const char *at = strrchr(text, ')');
-    if (at == NULL || sscanf(at,
-                             ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                             "%llu %*s %llu",
-                             &state, &threads, &start_time) != 3)
-        return 0;
-    bool dead = state == 'X' || (state == 'Z' && threads <= 1);
-    return dead ? 0 : start_time;
 }
 
 static void read_boot_id(char buffer[40])
@@ -64,7 +46,7 @@ bool grace_ledger_owner_lives(const struct grace_ledger_record *record)
     char boot_id[40];
     read_boot_id(boot_id);
     return strcmp(boot_id, record->boot_id) == 0 && record->start_time != 0 &&
-           start_time_of(record->pid) == record->start_time;
+           grace_process_is(record->pid, record->start_time);
 }
 
 /* ---- making one ---------------------------------------------------------------------------- */
@@ -121,7 +103,7 @@ static void fill_record(struct grace_ledger_record *record, const char *program,
     record->magic = GRACE_LEDGER_MAGIC;
     record->pid = (int32_t)getpid();
     if (durable) {
-        record->start_time = start_time_of(record->pid);
+        record->start_time = grace_process_born(record->pid);
         read_boot_id(record->boot_id);
     }
     snprintf(record->program, sizeof record->program, "%s", program);
@@ -268,23 +250,37 @@ int grace_ledger_read_record(int fd, struct grace_ledger_record *record)
     return 0;
 }
 
-bool grace_ledger_is_younger(int fd, int pid)
-{
-    struct grace_ledger_record record;
-    return grace_ledger_read_record(fd, &record) == 0 && start_time_of(pid) >= record.start_time;
-}
+/* What of a record says who the owner is. */
+struct name {
+    uint32_t magic;
+    int32_t pid;
+    uint64_t start_time;
+};
+_Static_assert(offsetof(struct grace_ledger_record, pid) == offsetof(struct name, pid) &&
+                   offsetof(struct grace_ledger_record, start_time) ==
+                       offsetof(struct name, start_time),
+               "as in the record");
 
 int grace_ledger_rename_owner(int fd, int pid)
 {
-    struct grace_ledger_record record;
-    int result = grace_ledger_read_record(fd, &record);
-    if (result != 0)
-        return result;
-    record.pid = pid;
-    record.start_time = start_time_of(pid);
-    return pwrite(fd, &record, sizeof record, 0) == (ssize_t)sizeof record && fdatasync(fd) == 0
-               ? 0
-               : -errno;
+    const struct name name = {GRACE_LEDGER_MAGIC, pid, grace_process_born(pid)};
+    long result = grace_kernel(SYS_pwrite64, fd, &name, sizeof name, 0);
+    if (result == (long)sizeof name)
+        result = grace_kernel(SYS_fdatasync, fd);
+    return result > 0 ? -EIO : (int)result;
+}
+
+int grace_ledger_rename_owner_at(const char *path, int leaving, int pid)
+{
+    struct name name = {0, 0, 0};
+    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return (int)fd;
+    bool is_ours = grace_kernel(SYS_pread64, fd, &name, sizeof name, 0) == (long)sizeof name &&
+                   name.magic == GRACE_LEDGER_MAGIC && name.pid == leaving;
+    int result = is_ours ? grace_ledger_rename_owner((int)fd, pid) : -EINVAL;
+    grace_kernel(SYS_close, fd);
+    return result;
 }
 
 bool grace_ledger_is_mapped_by(int fd, int pid)

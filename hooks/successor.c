@@ -1,12 +1,10 @@
 #include "successor.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <linux/futex.h>
 
 #include "kernel.h"
-#include "text.h"
+#include "process.h"
 
 #define WAIT_MS    100
 #define MOST_TRIES 20
@@ -29,41 +27,15 @@ static uint32_t order_of(uint64_t entry)
 static void await(struct grace_ledger *ledger)
 {
     uint64_t limit = grace_kernel_now_ms() + WAIT_MS;
+    atomic_fetch_add(&ledger->awaited, 1);
     for (;;) {
         uint32_t written = atomic_load(&ledger->forks);
         uint64_t now = grace_kernel_now_ms();
         if ((int32_t)(atomic_load(&ledger->forked) - written) <= 0 || now >= limit)
-            return;
+            break;
         grace_ledger_wait(&ledger->forks, written, (int64_t)(limit - now));
     }
-}
-
-/* A free slot, or that of the oldest, when all are taken by the living or by those that died
- * without a word. It is the caller's until an entry with a pid is stored. */
-static int claim_slot(struct grace_ledger *ledger, uint32_t order)
-{
-    uint64_t mine = (uint64_t)order << 32;
-    int oldest = 0;
-    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
-        uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
-        if (seen == 0 && atomic_compare_exchange_strong(&ledger->children[i], &seen, mine))
-            return i;
-        if (order_of(seen) <
-            order_of(atomic_load_explicit(&ledger->children[oldest], memory_order_relaxed)))
-            oldest = i;
-    }
-    atomic_store(&ledger->children[oldest], mine);
-    return oldest;
-}
-
-void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage)
-{
-    uint32_t order = lineage->orders[lineage->depth - 1];
-    int slot = claim_slot(ledger, order);
-    for (uint32_t i = 0; i < GRACE_LEDGER_LINEAGE; i++)
-        atomic_store_explicit(&ledger->lineage[slot][i],
-                              i < lineage->depth ? lineage->orders[i] : 0, memory_order_relaxed);
-    atomic_store(&ledger->children[slot], (uint64_t)order << 32 | (uint32_t)pid);
+    atomic_fetch_sub(&ledger->awaited, 1);
 }
 
 /* Sequentially consistent: whoever does not find the entry any more sees `next`, which was written
@@ -107,54 +79,7 @@ int grace_pidfile_read(const char *path)
     return (int)pid;
 }
 
-static void proc_path(char *path, size_t size, int pid, const char *file)
-{
-    struct grace_text text;
-    grace_text_start(&text, path, size);
-    grace_text_format(&text, "/proc/%d/%s", pid, file);
-}
-
-bool grace_executable_of(int pid, struct grace_executable *executable)
-{
-    char path[64];
-    struct statx about = {.stx_ino = 0};
-    proc_path(path, sizeof path, pid, "exe");
-    if (grace_kernel(SYS_statx, AT_FDCWD, path, 0, STATX_INO, &about) < 0)
-        return false;
-    executable->device = (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
-    executable->inode = about.stx_ino;
-    return true;
-}
-
-/* Whether the flags in a line of /proc/PID/stat, read from the end of the name on, say that the
- * process is on its way out: its descriptors are closed before it is a zombie, and who waits for
- * that finds it like this. */
-static bool is_exiting(const char *at)
-{
-    const uint64_t exiting = 4; /* PF_EXITING of include/linux/sched.h */
-    for (int field = 2; field < 9 && at != NULL; field++)
-        at = strchr(at + 1, ' ');
-    uint64_t flags = 0;
-    for (at += at != NULL; at != NULL && *at >= '0' && *at <= '9'; at++)
-        flags = flags * 10 + (uint64_t)(*at - '0');
-    return (flags & exiting) != 0;
-}
-
-bool grace_process_runs(int pid)
-{
-    char path[64], stat[256];
-    proc_path(path, sizeof path, pid, "stat");
-    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return grace_kernel(SYS_kill, pid, 0) != -ESRCH;
-    long length = grace_kernel(SYS_read, fd, stat, sizeof stat - 1);
-    grace_kernel(SYS_close, fd);
-    stat[length < 0 ? 0 : length] = '\0';
-    const char *end = strrchr(stat, ')');
-    return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X' && !is_exiting(end);
-}
-
-/* ---- choosing ------------------------------------------------------------------------------- */
+/* ---- ranks ----------------------------------------------------------------------------------- */
 
 struct candidate {
     int slot;
@@ -188,6 +113,87 @@ static bool goes_before(const struct candidate *one, const struct candidate *oth
     return order_of(one->entry) > order_of(other->entry);
 }
 
+/* ---- writing down ---------------------------------------------------------------------------- */
+
+static int find_free(struct grace_ledger *ledger, uint64_t mine)
+{
+    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
+        uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
+        if (seen == 0 && atomic_compare_exchange_strong(&ledger->children[i], &seen, mine))
+            return i;
+    }
+    return -1;
+}
+
+/* All are taken, by the living or by those that died without a word: that of the one which would
+ * take over last, unless the new one would come even after that. So however many workers there
+ * are, the daemon that they are of stays; and of equals the youngest do. */
+static int find_last(struct grace_ledger *ledger, const struct candidate *mine)
+{
+    struct candidate last = *mine;
+    for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
+        struct candidate other;
+        if (!read_candidate(ledger, i, &other))
+            return i;
+        if (goes_before(&last, &other))
+            last = other;
+    }
+    return last.slot;
+}
+
+/* The slot is the caller's until an entry with a pid is stored. */
+static int claim_slot(struct grace_ledger *ledger, const struct grace_lineage *lineage)
+{
+    uint32_t order = lineage->orders[lineage->depth - 1], depth = atomic_load(&ledger->depth);
+    uint64_t mine = (uint64_t)order << 32;
+    int slot = find_free(ledger, mine);
+    if (slot >= 0)
+        return slot;
+    slot = find_last(ledger, &(struct candidate){
+                                 .slot = -1,
+                                 .entry = mine,
+                                 .generation = lineage->depth,
+                                 .branch = depth < lineage->depth ? lineage->orders[depth] : order,
+                             });
+    if (slot >= 0)
+        atomic_store(&ledger->children[slot], mine);
+    return slot;
+}
+
+void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage)
+{
+    int slot = claim_slot(ledger, lineage);
+    if (slot >= 0) {
+        uint32_t order = lineage->orders[lineage->depth - 1];
+        for (uint32_t i = 0; i < GRACE_LEDGER_LINEAGE; i++)
+            atomic_store_explicit(&ledger->lineage[slot][i],
+                                  i < lineage->depth ? lineage->orders[i] : 0,
+                                  memory_order_relaxed);
+        atomic_store_explicit(&ledger->written[slot], grace_process_clock(), memory_order_relaxed);
+        atomic_store(&ledger->children[slot], (uint64_t)order << 32 | (uint32_t)pid);
+    }
+}
+
+void grace_successor_begin(struct grace_ledger *ledger, int pid,
+                           const struct grace_lineage *lineage)
+{
+    grace_successor_add(ledger, pid, lineage);
+    /* Who waits has said so before he looks at the number: no call is made for nobody. */
+    atomic_fetch_add(&ledger->forks, 1);
+    if (atomic_load(&ledger->awaited) != 0)
+        grace_kernel(SYS_futex, &ledger->forks, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* ---- who takes over -------------------------------------------------------------------------- */
+
+/* Whether the process that wrote the entry runs: one that began later has only its number. */
+static bool runs(const struct grace_ledger *ledger, const struct candidate *candidate)
+{
+    uint64_t born = grace_process_born(pid_of(candidate->entry));
+    return born != 0 &&
+           (born == GRACE_PROCESS_HIDDEN || born <= atomic_load(&ledger->written[candidate->slot]));
+}
+
 static bool find_best(const struct grace_ledger *ledger, int leaving, grace_successor_fits *fits,
                       const void *context, struct candidate *best)
 {
@@ -197,7 +203,7 @@ static bool find_best(const struct grace_ledger *ledger, int leaving, grace_succ
         if (!read_candidate(ledger, i, &candidate) || (found && !goes_before(&candidate, best)))
             continue;
         int pid = pid_of(candidate.entry);
-        if (pid == leaving || !grace_process_runs(pid) || !fits(pid, context))
+        if (pid == leaving || !runs(ledger, &candidate) || !fits(pid, context))
             continue;
         *best = candidate;
         found = true;
@@ -278,8 +284,8 @@ bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int p
     return change_owner(ledger, leaving, pid);
 }
 
-int grace_successor_in_file(const char *path)
+int grace_successor_in_file(const char *path, uint64_t since)
 {
     int pid = path == NULL ? 0 : grace_pidfile_read(path);
-    return pid > 0 && grace_process_runs(pid) ? pid : 0;
+    return pid > 0 && grace_process_born(pid) > 0 && grace_process_born(pid) >= since ? pid : 0;
 }

@@ -23,8 +23,13 @@ struct grace_lineage {
     uint32_t orders[GRACE_LEDGER_LINEAGE];
 };
 
-/* Write a process down that was just forked, and strike it out when it execs or ends. False: it was
- * not there. */
+/*
+ * Write a process down that was just forked, the first time and again after an exec that failed;
+ * and strike it out when it execs or ends. False: it was not there. With all places taken the one
+ * that would take over last is forgotten: a worker before its master, the elder before the younger.
+ */
+void grace_successor_begin(struct grace_ledger *ledger, int pid,
+                           const struct grace_lineage *lineage);
 void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage);
 bool grace_successor_remove(struct grace_ledger *ledger, int pid);
 
@@ -34,16 +39,6 @@ void grace_successor_settle(struct grace_ledger *ledger, int pid);
 
 /* The pid that a pid file holds; 0: there is none, or no number in it. */
 int grace_pidfile_read(const char *path);
-
-/* Which file a process executes; false when it is gone or may not be looked at. */
-struct grace_executable {
-    uint64_t device, inode;
-};
-bool grace_executable_of(int pid, struct grace_executable *executable);
-
-/* Whether a process runs: exists, and is neither a zombie nor about to be one. Without /proc a
- * zombie counts as running. */
-bool grace_process_runs(int pid);
 
 /* Whether a process is what the ledger takes it for: numbers of dead ones come again. */
 typedef bool grace_successor_fits(int pid, const void *context);
@@ -63,7 +58,8 @@ bool grace_successor_is_child(const struct grace_ledger *ledger, int pid);
  * owner any more. */
 bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int pid);
 
-/* The process that runs by the pid in a pid file; 0: none. NULL is no file. */
-int grace_successor_in_file(const char *path);
+/* The process that runs by the pid in a pid file; 0: none. NULL is no file. One that began before
+ * `since` (grace_process_clock) is none: the file is a stale one, or of another instance. */
+int grace_successor_in_file(const char *path, uint64_t since);
 
 #endif

@@ -37,6 +37,7 @@
 #include "ended.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
+#include "hooks/process.h"
 #include "keeper.h"
 #include "servers.h"
 #include "succession.h"
@@ -265,7 +266,7 @@ static void look_for_pidfile(struct guardian *guardian)
     if (guardian->look_until_ms == 0 || atomic_load(&keeper->ledger->stage) != GRACE_STAGE_RUNNING)
         return;
     take_stderr(guardian);
-    int pid = grace_succession_by_file(keeper, LEDGER_FD);
+    int pid = grace_succession_by_file(keeper);
     give_stderr_back(guardian);
     if (pid != 0 && pid != keeper->pid)
         turn_to(guardian, pid);
@@ -405,6 +406,8 @@ int grace_guardian_main(int argc, char **argv)
     if (!start_listening(&guardian))
         return refuse(ledger, "no thread can be had");
     let_go_of_stdio(guardian.is_told ? 1 : 2);
+    guardian.keeper.since = grace_process_born((int)getpid());
+    atomic_store(&ledger->guardian_born, guardian.keeper.since);
     atomic_store(&ledger->guardian, (int32_t)getpid());
     grace_ledger_ring(&ledger->answered);
     guardian.origin = guardian.keeper.pid;

@@ -20,7 +20,8 @@ struct grace_keeper {
     bool *ran; /* our own memory of it: the ledger's word is not enough to run a hook twice */
     struct grace_ledger *ledger;
     const char *program;
-    int pid; /* the owner's */
+    int pid;        /* the owner's */
+    uint64_t since; /* when the guardian began: what the owner started is not older */
 
     /* The story that hooks are told. */
     enum grace_cause cause;

@@ -4,14 +4,12 @@
 #include <unistd.h>
 
 #include "hooks/log.h"
+#include "hooks/process.h"
 #include "hooks/successor.h"
 
-/* The process in the pid file. One that is older than the owner was not started by it: the file is
- * a stale one. */
-static int by_file(const struct grace_keeper *keeper, int ledger_fd)
+static int by_file(const struct grace_keeper *keeper)
 {
-    int pid = grace_successor_in_file(keeper->plan->pidfile);
-    return pid != 0 && grace_ledger_is_younger(ledger_fd, pid) ? pid : 0;
+    return grace_successor_in_file(keeper->plan->pidfile, keeper->since);
 }
 
 int grace_succession_named(const struct grace_keeper *keeper, int ledger_fd)
@@ -22,7 +20,7 @@ int grace_succession_named(const struct grace_keeper *keeper, int ledger_fd)
         return 0;
     if (grace_ledger_is_mapped_by(ledger_fd, pid) || !grace_process_runs(pid))
         return pid;
-    return by_file(keeper, ledger_fd) == pid ? pid : 0;
+    return by_file(keeper) == pid ? pid : 0;
 }
 
 static void tell(const struct grace_keeper *keeper, int pid, const char *why)
@@ -30,9 +28,9 @@ static void tell(const struct grace_keeper *keeper, int pid, const char *why)
     grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", keeper->pid, pid, why);
 }
 
-int grace_succession_by_file(const struct grace_keeper *keeper, int ledger_fd)
+int grace_succession_by_file(const struct grace_keeper *keeper)
 {
-    int pid = by_file(keeper, ledger_fd);
+    int pid = by_file(keeper);
     if (pid == 0 || pid == keeper->pid)
         return pid;
     if (!grace_successor_appoint_pid(keeper->ledger, keeper->pid, pid))
@@ -48,7 +46,7 @@ static bool has_ledger(int pid, const void *ledger_fd)
 
 int grace_succession_appoint(const struct grace_keeper *keeper, int ledger_fd)
 {
-    int pid = grace_succession_by_file(keeper, ledger_fd);
+    int pid = grace_succession_by_file(keeper);
     if (pid != 0 && pid != keeper->pid)
         return pid;
     pid = grace_successor_appoint(keeper->ledger, keeper->pid, has_ledger, &ledger_fd);

@@ -18,6 +18,6 @@ int grace_succession_appoint(const struct grace_keeper *keeper, int ledger_fd);
 
 /* The same by the pid file alone, at any time: the process that it names, which now is the owner;
  * 0: none. */
-int grace_succession_by_file(const struct grace_keeper *keeper, int ledger_fd);
+int grace_succession_by_file(const struct grace_keeper *keeper);
 
 #endif

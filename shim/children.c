@@ -12,6 +12,7 @@
 
 #include "guardian.h"
 #include "hooks/log.h"
+#include "hooks/process.h"
 #include "hooks/successor.h"
 #include "raw.h"
 
@@ -25,6 +26,13 @@ static _Atomic uint32_t order;
 /* This process's own, from the one that libgrace was loaded into. */
 static struct grace_lineage lineage;
 
+/* When libgrace was loaded: what this program started is not older. For a pid file only. */
+static uint64_t loaded;
+
+/* The thread that is in libc's daemon(), from where the parent leaves by an _exit that no wrapper
+ * sees; 0: none. And whom it left to. */
+static _Atomic int32_t in_daemon, left_to;
+
 static void go_to_fork(void)
 {
     uint32_t forked =
@@ -34,15 +42,21 @@ static void go_to_fork(void)
 
 static void begin_as_child(void)
 {
-    int32_t parent = atomic_load_explicit(&grace_shim.process, memory_order_relaxed);
-    if (parent == 0)
+    int32_t self = grace_getpid();
+    if (atomic_load_explicit(&grace_shim.process, memory_order_relaxed) == 0)
         return;
-    atomic_store_explicit(&grace_shim.process, grace_getpid(), memory_order_relaxed);
+    atomic_store_explicit(&grace_shim.process, self, memory_order_relaxed);
     if (lineage.depth < GRACE_LEDGER_LINEAGE)
         lineage.depth++;
     lineage.orders[lineage.depth - 1] = atomic_load_explicit(&order, memory_order_relaxed);
-    grace_successor_add(grace_shim.ledger, grace_getpid(), &lineage);
-    grace_ledger_ring(&grace_shim.ledger->forks);
+    grace_successor_begin(grace_shim.ledger, self, &lineage);
+}
+
+static void go_on_as_parent(void)
+{
+    if (atomic_load_explicit(&in_daemon, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&in_daemon, memory_order_relaxed) == grace_gettid())
+        atomic_store_explicit(&left_to, grace_stop_hands_over(), memory_order_relaxed);
 }
 
 void grace_children_setup(void)
@@ -50,24 +64,22 @@ void grace_children_setup(void)
     if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
         return;
     atomic_store(&grace_shim.ledger->depth, 0); /* after an exec lineages begin anew */
-    pthread_atfork(go_to_fork, NULL, begin_as_child);
+    if (grace_shim.plan->pidfile != NULL)
+        loaded = grace_process_clock();
+    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }
 
-/* Whether this is a forked child with memory of its own, written down in the ledger. */
-static bool is_written_down(void)
-{
-    return grace_shim.plan != NULL && grace_shim.plan->daemonize &&
-           atomic_load_explicit(&grace_shim.process, memory_order_relaxed) == grace_getpid() &&
-           !grace_is_owner();
-}
-
+/* A vfork's child has our memory, and its own pid. */
 bool grace_child_leaves(void)
 {
-    if (!is_written_down())
+    int32_t self = grace_getpid();
+    if (grace_shim.plan == NULL || !grace_shim.plan->daemonize ||
+        atomic_load_explicit(&grace_shim.process, memory_order_relaxed) != self ||
+        atomic_load_explicit(&grace_shim.ledger->owner, memory_order_acquire) == self)
         return false;
-    if (grace_successor_remove(grace_shim.ledger, grace_getpid()))
+    if (grace_successor_remove(grace_shim.ledger, self))
         return true;
-    grace_successor_settle(grace_shim.ledger, grace_getpid());
+    grace_successor_settle(grace_shim.ledger, self);
     return false;
 }
 
@@ -93,7 +105,7 @@ static int appoint(int32_t self, const char **why)
     const struct grace_plan *plan = grace_shim.plan;
     struct grace_ledger *ledger = grace_shim.ledger;
     struct grace_executable own;
-    int pid = grace_successor_in_file(plan->pidfile);
+    int pid = grace_successor_in_file(plan->pidfile, loaded);
     if (pid != 0 && pid != self) {
         *why = "named by the pid file";
         /* What is not a child of ours can only be looked after from outside. */
@@ -107,12 +119,15 @@ static int appoint(int32_t self, const char **why)
 }
 
 /* The guardian has the new owner in its hands before the old one is gone: from then on it cannot
- * miss its end. */
-static void wait_for_guardian(int pid)
+ * miss its end. Where there is none, whoever finds the ledger's file has to know. */
+static void tell_others(int pid)
 {
     struct grace_ledger *ledger = grace_shim.ledger;
-    if (grace_guardian_pid() <= 0)
+    if (grace_guardian_pid() <= 0) {
+        if (grace_shim.ledger_path != NULL)
+            grace_ledger_rename_owner_at(grace_shim.ledger_path, grace_getpid(), pid);
         return;
+    }
     uint64_t limit = grace_now_ms() + FOLLOW_LIMIT_MS;
     grace_ledger_ring(&ledger->asked);
     for (;;) {
@@ -124,16 +139,49 @@ static void wait_for_guardian(int pid)
     }
 }
 
-bool grace_owner_hands_over(void)
+static void log_change(int from, int to, const char *why)
+{
+    grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", from, to, why);
+}
+
+int grace_owner_hands_over(void)
 {
     const char *why;
     if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
-        return false;
+        return 0;
     int successor = appoint(grace_getpid(), &why);
     if (successor == 0)
-        return false;
-    wait_for_guardian(successor);
-    grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", grace_getpid(), successor,
-              why);
-    return true;
+        return 0;
+    tell_others(successor);
+    log_change(grace_getpid(), successor, why);
+    return successor;
+}
+
+/* ---- libc's daemon() ------------------------------------------------------------------------- */
+
+void grace_daemon_begins(void)
+{
+    if (grace_is_owner())
+        atomic_store_explicit(&in_daemon, grace_gettid(), memory_order_relaxed);
+}
+
+/* In the parent only when there was no fork, and an elder child was taken for the daemon. */
+static void take_back(int32_t self, int32_t from)
+{
+    if (!grace_successor_appoint_pid(grace_shim.ledger, from, self))
+        return;
+    grace_ledger_ring(&grace_shim.ledger->asked);
+    if (grace_guardian_pid() <= 0 && grace_shim.ledger_path != NULL)
+        grace_ledger_rename_owner_at(grace_shim.ledger_path, from, self);
+    log_change(from, self, "daemon() failed");
+}
+
+void grace_daemon_over(bool failed)
+{
+    if (atomic_load_explicit(&in_daemon, memory_order_relaxed) == 0)
+        return; /* never begun */
+    int32_t from = atomic_exchange_explicit(&left_to, 0, memory_order_relaxed);
+    atomic_store_explicit(&in_daemon, 0, memory_order_relaxed);
+    if (failed && from != 0)
+        take_back(grace_getpid(), from);
 }

@@ -20,7 +20,7 @@
 
 #include "hooks/kernel.h"
 #include "hooks/log.h"
-#include "hooks/successor.h"
+#include "hooks/process.h"
 #include "hooks/text.h"
 
 #define STACK_SIZE (64l * 1024)
@@ -185,6 +185,11 @@ void grace_guardian_is_out_of_reach(void)
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
+static bool lives(const struct grace_ledger *ledger, int guardian)
+{
+    return grace_process_is(guardian, atomic_load(&ledger->guardian_born));
+}
+
 bool grace_guardian_serves(void)
 {
     if (keeper != GUARDIAN)
@@ -195,7 +200,7 @@ bool grace_guardian_serves(void)
         uint32_t seen = atomic_load(&ledger->answered);
         int pid = atomic_load(&ledger->guardian);
         if (pid != 0) {
-            if (pid > 0 && grace_process_runs(pid))
+            if (pid > 0 && lives(ledger, pid))
                 return true;
             break;
         }
@@ -241,7 +246,7 @@ enum grace_guardian_answer grace_guardian_ask(size_t hook, uint32_t limit_ms)
             return GRACE_ANSWER_LEFT;
         grace_ledger_wait(&ledger->answered, seen, LOOK_EVERY_MS);
         if (atomic_load(&ledger->answered) != seen ||
-            grace_process_runs(atomic_load(&ledger->guardian)))
+            lives(ledger, atomic_load(&ledger->guardian)))
             continue;
         /* Gone with the hook not begun: ours again. Begun: half of it may be done. */
         return grace_ledger_give_back(ledger, hook) ? GRACE_ANSWER_GIVEN_BACK : GRACE_ANSWER_DIED;

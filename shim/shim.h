@@ -87,9 +87,13 @@ void grace_children_setup(void);
 bool grace_child_leaves(void);
 void grace_child_returns(void);
 
-/* The owner ends with status 0 and no stop under way: if a child takes over, true, and this process
- * is the owner no longer. Async-signal-safe. */
-bool grace_owner_hands_over(void);
+/* The owner ends with status 0 and no stop under way: if a child takes over, its pid, and this
+ * process is the owner no longer; else 0. Async-signal-safe. */
+int grace_owner_hands_over(void);
+
+/* The calling thread enters libc's daemon(), and is back from there, in whatever process. */
+void grace_daemon_begins(void);
+void grace_daemon_over(bool failed);
 
 /* ---- environment.c ------------------------------------------------------------------------- */
 
@@ -253,6 +257,10 @@ struct grace_stop_facts {
  * take its course. Does not return when another ending is already under way.
  */
 void grace_stop_by_call(enum grace_cause cause, int status);
+
+/* The owner is about to end with status 0, out of our sight: hand over, if no stop is under way and
+ * there is anyone. The new owner's pid, or 0. Async-signal-safe. */
+int grace_stop_hands_over(void);
 
 /* A stop signal without a handler of the target's arrived. Async-signal-safe; returns at once. */
 void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context);

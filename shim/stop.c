@@ -402,20 +402,23 @@ void grace_stop_let_exit_pass(void)
     stop.by_signal = false;
 }
 
+int grace_stop_hands_over(void)
+{
+    bool under_way = atomic_load(&stop.state) != NONE || stop.facts.cause == GRACE_CAUSE_SIGNAL;
+    return under_way || !grace_is_owner() ? 0 : grace_owner_hands_over();
+}
+
 void grace_stop_by_call(enum grace_cause cause, int status)
 {
     GRACE_KEEP_ERRNO;
-    if (!grace_is_owner()) {
-        grace_child_leaves();
-        if (!grace_is_owner()) { /* or was it handed over to at this moment? */
-            grace_drain_worker_ends(cause, status);
-            return;
-        }
+    /* A child that cannot strike itself out may have been handed over to at this moment. */
+    if (!grace_is_owner() && (grace_child_leaves() || !grace_is_owner())) {
+        grace_drain_worker_ends(cause, status);
+        return;
     }
     if (grace_worker_is_current())
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
-    if (status == 0 && atomic_load(&stop.state) == NONE && stop.facts.cause != GRACE_CAUSE_SIGNAL &&
-        grace_owner_hands_over())
+    if (status == 0 && grace_stop_hands_over() != 0)
         return;
     for (uint32_t none = NONE; !atomic_compare_exchange_strong(&stop.state, &none, LED);
          none = NONE)

@@ -14,6 +14,16 @@
 static pid_t serving[SERVING];
 static volatile sig_atomic_t stop;
 
+/* A worker's death that comes before it has set itself up is not to be the master's handler's, and
+ * the master is not to miss its stop: the signal waits until somebody is ready for it. */
+static void hold_stop(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(how, &set, NULL);
+}
+
 static void on_stop(int signo)
 {
     stop = signo;
@@ -62,6 +72,7 @@ static void (*const lives[])(void) = {
 static void serve(void)
 {
     signal(SIGTERM, SIG_DFL);
+    hold_stop(SIG_UNBLOCK);
     for (;;)
         pause();
 }
@@ -79,6 +90,8 @@ static pid_t have_worker(void (*live)(void))
 {
     pid_t pid = fork();
     if (pid == 0) {
+        if (live != serve)
+            hold_stop(SIG_UNBLOCK);
         live();
         _exit(99);
     }
@@ -98,6 +111,9 @@ int main(int argc, char **argv)
     const char *end = argc == 2 ? argv[1] : "";
     struct sigaction action = {.sa_handler = on_stop};
     setvbuf(stdout, NULL, _IONBF, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    hold_stop(SIG_BLOCK);
     sigaction(SIGTERM, &action, NULL);
     for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++)
         printf("worker: %#x\n", (unsigned)wait_for(have_worker(lives[i])));
@@ -105,7 +121,8 @@ int main(int argc, char **argv)
         serving[i] = have_worker(serve);
     puts("ready");
     while (!stop)
-        pause();
+        sigsuspend(&none);
+    hold_stop(SIG_UNBLOCK);
     if (strcmp(end, "leaves") != 0)
         end_workers(strcmp(end, "kills") == 0 ? SIGKILL : SIGTERM);
     if (strcmp(end, "dies") == 0) {

@@ -145,6 +145,9 @@ pid_t orphan_named(const char *name);
 /* The one guardian of this story; 0: there is none. */
 pid_t guardian_pid(void);
 
+/* The same, once it is there. */
+pid_t wait_guardian_pid(void);
+
 /* kill -9 to all else that is alive, until nothing is. */
 void kill_all_but_guardian(void);
 

@@ -143,6 +143,15 @@ pid_t guardian_pid(void)
     return child_named(GUARDIAN);
 }
 
+pid_t wait_guardian_pid(void)
+{
+    pid_t guardian;
+    for (int64_t since = now_ms(); (guardian = guardian_pid()) == 0;)
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "no guardian");
+    return guardian;
+}
+
 /* Whether it comes from this story, and not from its guardian. */
 static bool descends(const struct member *all, size_t count, const struct member *member)
 {

@@ -80,18 +80,10 @@ static struct process *become_daemon(enum way way, const char *how, const char *
     return process;
 }
 
-static pid_t wait_guardian(void)
-{
-    pid_t guardian;
-    for (int64_t since = now_ms(); (guardian = guardian_pid()) == 0;)
-        expect(now_ms() - since < STORY_LIMIT_MS);
-    return guardian;
-}
-
 static void end_daemon(struct process *process, const struct ending *ending)
 {
     expect_order_now("");
-    wait_guardian();
+    wait_guardian_pid();
     expect_status(stop_with(process, ending->signo), ending->status);
     expect_order(order_of(process, ending->cause, ending->inside));
 }
@@ -117,7 +109,7 @@ START_TEST(the_guardian_follows)
     three_hooks("");
     struct process *launcher =
         start(GRACED, program("daemonizer"), "ready-pipe", "pid", endings[_i].term);
-    pid_t guardian = wait_guardian();
+    pid_t guardian = wait_guardian_pid();
     write_file("pid.go", "%s", "");
     expect_status(wait_end(launcher), EXITED(0));
     struct process *process = adopt(pid_in("pid"));
@@ -133,7 +125,7 @@ START_TEST(a_daemon_that_executes_itself_stays_the_owner)
                                             "executes-itself"};
     three_hooks("");
     struct process *process = become_daemon(GRACED, executing[_i / 3], "default");
-    pid_t guardian = wait_guardian();
+    pid_t guardian = wait_guardian_pid();
     for (int i = 0; i < 2; i++) {
         unlink("pid");
         send_signal(process, SIGHUP);
@@ -258,7 +250,7 @@ START_TEST(killed_at_any_moment_hooks_run_once)
     three_hooks("");
     unlink("pid");
     struct process *launcher = start(GRACED, program("daemonizer"), ways[_i % 5], "pid");
-    wait_guardian();
+    wait_guardian_pid();
     for (struct timespec left = {.tv_nsec = _i / 5 * 100000L}; nanosleep(&left, &left) != 0;)
         ;
     kill_all_but_guardian();

@@ -52,6 +52,8 @@ static char *play(enum way way, const char *shell, const struct script *script)
         expect_order_now("");
         /* Where jobs come and go, what there is of them at a moment says nothing. */
         tree = strstr(script->text, "while") == NULL ? steady_picture() : "";
+        if (way == GRACED)
+            wait_guardian_pid(); /* before it is one it would be killed with the rest */
         send_signal(process, script->signo);
     }
     const char *end = status_words(wait_end(process));
@@ -120,6 +122,8 @@ START_TEST(an_upgrade_of_nginx_ends_the_old_master)
     expect_status(run(GRACED, "/usr/sbin/nginx", "-e", here("error.log"), "-c", here("nginx.conf")),
                   EXITED(0));
     struct process *old = adopt_from("nginx.pid");
+    for (int64_t since = now_ms(); !serves_page(port);) /* it misses what comes before that */
+        expect(now_ms() - since < STORY_LIMIT_MS);
     send_signal(old, SIGUSR2);
     wait_exists("nginx.pid.oldbin");
     pid_t new = 0;

@@ -1,0 +1,89 @@
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "kernel.h"
+#include "text.h"
+
+/* What /proc counts in; the kernel tells programs so in AT_CLKTCK, on every architecture of ours. */
+#define TICKS_PER_SECOND 100
+
+/* Fields of /proc/PID/stat, counted as in proc(5). */
+enum { FIELD_STATE = 3, FIELD_FLAGS = 9, FIELD_THREADS = 20, FIELD_BORN = 22 };
+
+static void proc_path(char *path, size_t size, int pid, const char *file)
+{
+    struct grace_text text;
+    grace_text_start(&text, path, size);
+    grace_text_format(&text, "/proc/%d/%s", pid, file);
+}
+
+bool grace_executable_of(int pid, struct grace_executable *executable)
+{
+    char path[64];
+    struct statx about = {.stx_ino = 0};
+    proc_path(path, sizeof path, pid, "exe");
+    if (grace_kernel(SYS_statx, AT_FDCWD, path, 0, STATX_INO, &about) < 0)
+        return false;
+    executable->device = (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
+    executable->inode = about.stx_ino;
+    return true;
+}
+
+/* The number in a field, from the blank before the field with the number 3 on. */
+static uint64_t field(const char *at, int which)
+{
+    uint64_t number = 0;
+    for (int i = FIELD_STATE; i < which && at != NULL; i++)
+        at = strchr(at + 1, ' ');
+    for (at += at != NULL; at != NULL && *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    return number;
+}
+
+/* From the end of the name on. A process that is on its way out has closed its descriptors before
+ * it is a zombie, and who waits for that finds it like this. Where the first thread only has ended,
+ * there are others. */
+static uint64_t born_of(const char *at)
+{
+    const uint64_t exiting = 4; /* PF_EXITING of include/linux/sched.h */
+    bool leaves = at[1] == 'Z' || (field(at, FIELD_FLAGS) & exiting) != 0;
+    bool dead = at[1] == 'X' || (leaves && field(at, FIELD_THREADS) <= 1);
+    return dead ? 0 : field(at, FIELD_BORN);
+}
+
+uint64_t grace_process_born(int pid)
+{
+    char path[64], stat[512];
+    proc_path(path, sizeof path, pid, "stat");
+    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return pid <= 0 || grace_kernel(SYS_kill, pid, 0) == -ESRCH ? 0 : GRACE_PROCESS_HIDDEN;
+    long length = grace_kernel(SYS_read, fd, stat, sizeof stat - 1);
+    grace_kernel(SYS_close, fd);
+    stat[length < 0 ? 0 : length] = '\0';
+    const char *end = strrchr(stat, ')');
+    return end != NULL && end[1] == ' ' ? born_of(end + 1) : 0;
+}
+
+uint64_t grace_process_clock(void)
+{
+    struct timespec now = {.tv_sec = 0};
+    grace_kernel(SYS_clock_gettime, CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * TICKS_PER_SECOND +
+           (uint64_t)now.tv_nsec / (1000000000 / TICKS_PER_SECOND);
+}
+
+bool grace_process_runs(int pid)
+{
+    return grace_process_born(pid) != 0;
+}
+
+bool grace_process_is(int pid, uint64_t born)
+{
+    uint64_t its = grace_process_born(pid);
+    return its != 0 && (its == born || born == 0 || its == GRACE_PROCESS_HIDDEN);
+}
