@@ -95,13 +95,13 @@ struct grace_ledger {
     _Atomic int32_t sender_pid;
     _Atomic int32_t sender_uid;
     _Atomic uint64_t guardian_born; /* see hooks/process.h; written before `guardian` */
-    _Atomic uint32_t forked; /* forks that have begun */
-    _Atomic uint32_t forks;  /* children that have written themselves down */
-    _Atomic int32_t next;    /* the child that is about to become the owner; 0: none */
-    _Atomic int32_t watched; /* the process that the guardian watches, after a hand-over */
-    _Atomic uint32_t awaited; /* who waits for `forks` now */
-    _Atomic uint32_t depth;  /* of the owner, below the process that began; see successor.h */
-    _Atomic uint32_t order;  /* of the fork that made the owner */
+    _Atomic uint32_t forked;        /* forks that have begun */
+    _Atomic uint32_t forks;         /* children that have written themselves down */
+    _Atomic int32_t next;           /* the child that is about to become the owner; 0: none */
+    _Atomic int32_t watched;        /* the process that the guardian watches, after a hand-over */
+    _Atomic uint32_t awaited;       /* who waits for `forks` now */
+    _Atomic uint32_t depth; /* of the owner, below the process that began; see successor.h */
+    _Atomic uint32_t order; /* of the fork that made the owner */
     _Atomic uint64_t children[GRACE_LEDGER_CHILDREN]; /* 0: free */
     _Atomic uint64_t written[GRACE_LEDGER_CHILDREN];  /* when: grace_process_clock */
     _Atomic uint32_t lineage[GRACE_LEDGER_CHILDREN][GRACE_LEDGER_LINEAGE];
@@ -172,7 +172,6 @@ struct grace_ledger *grace_ledger_take_back(const char *state_dir, const char *c
 
 /* Read and check the record. Returns 0 or a negative errno. */
 int grace_ledger_read_record(int fd, struct grace_ledger_record *record);
-
 
 /* Whether a process has this ledger mapped: then it is the owner's child, or the owner. */
 bool grace_ledger_is_mapped_by(int fd, int pid);

@@ -8,7 +8,8 @@
 #include "kernel.h"
 #include "text.h"
 
-/* What /proc counts in; the kernel tells programs so in AT_CLKTCK, on every architecture of ours. */
+/* What /proc counts in; the kernel tells programs so in AT_CLKTCK, on every architecture of ours.
+ */
 #define TICKS_PER_SECOND 100
 
 /* Fields of /proc/PID/stat, counted as in proc(5). */

@@ -263,7 +263,7 @@ static int by_last_of_many(void)
 }
 
 /* Workers are there before the parent leaves, forked after the daemon. */
-static int by_pool(void)
+static int by_pool_of(int workers)
 {
     int ready[2], alive[2];
     char byte;
@@ -275,7 +275,7 @@ static int by_pool(void)
         return read(ready[0], &byte, 1) == 1 ? 0 : 96;
     }
     setsid();
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < workers; i++)
         if (fork() == 0) {
             wait_for_end(alive);
             _exit(0);
@@ -284,6 +284,17 @@ static int by_pool(void)
     if (write(ready[1], "r", 1) != 1)
         return 95;
     return work();
+}
+
+static int by_pool(void)
+{
+    return by_pool_of(3);
+}
+
+/* More than the ledger has places for. */
+static int by_pool_of_many(void)
+{
+    return by_pool_of(150);
 }
 
 /* A helper of the first process lives, and the child that forked the daemon is gone. */
@@ -409,6 +420,25 @@ static int leaves_nobody(void)
     return waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT); /* a zombie is nobody */
 }
 
+/* A child lives already when libc's daemon() finds no room for another one. */
+static int daemon_fails(void)
+{
+    struct rlimit limit, none;
+    int ends[2];
+    if (pipe(ends) != 0)
+        return 99;
+    if (fork() == 0) {
+        wait_for_end(ends);
+        _exit(0);
+    }
+    getrlimit(RLIMIT_NPROC, &limit);
+    none = limit;
+    none.rlim_cur = 0;
+    if (setrlimit(RLIMIT_NPROC, &none) != 0 || daemon(0, 0) == 0)
+        return 93;
+    return setrlimit(RLIMIT_NPROC, &limit) == 0 ? 7 : 92;
+}
+
 static int again(void)
 {
     return work();
@@ -432,6 +462,8 @@ static const struct way {
     {"helper-last", by_helper_last},
     {"last-of-many", by_last_of_many},
     {"pool", by_pool},
+    {"pool-of-many", by_pool_of_many},
+    {"daemon-fails", daemon_fails},
     {"pool-of-grandchild", by_pool_of_grandchild},
     {"executes-itself", by_executing_itself},
     {"fork-of-the-kernel", by_fork_of_the_kernel},

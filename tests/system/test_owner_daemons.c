@@ -27,6 +27,7 @@ static const char *const ways[] = {
     "again",
     "closes-everything",
     "pool",
+    "pool-of-many",
     "pool-of-grandchild",
     "parents-pid-file",
 };

@@ -72,8 +72,8 @@ END_TEST
 
 /* ---- Python's pool of processes -------------------------------------------------------------- */
 
-/* Where a worker was killed by SIGKILL the handler leaves by _exit: CPython's own end of a pool then
- * waits now and then for a lock that nobody gives back, bare too. */
+/* Where a worker was killed by SIGKILL the handler leaves by _exit: CPython's own end of a pool
+ * then waits now and then for a lock that nobody gives back, bare too. */
 
 static const char pool[] = "import multiprocessing as m, os, signal, sys\n"
                            "def work(n):\n"
