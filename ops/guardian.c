@@ -317,11 +317,27 @@ static bool learn_status(const struct guardian *guardian, int *status)
            grace_ended_status(OWNER_FD, guardian->keeper.pid, STATUS_PATIENCE_MS, status);
 }
 
+/* The owner said nothing, and no stop was under way: who goes on in its place, or 0. */
+static int left_to(struct guardian *guardian)
+{
+    int status;
+    take_stderr(guardian);
+    int pid = grace_succession_by_file(&guardian->keeper);
+    if (pid == 0 && !guardian->missed && learn_status(guardian, &status)) {
+        guardian->ending = status;
+        guardian->is_ending_known = true;
+    }
+    if (pid == 0 && guardian->is_ending_known && guardian->ending == 0)
+        pid = grace_succession_appoint(&guardian->keeper, LEDGER_FD);
+    give_stderr_back(guardian);
+    return pid;
+}
+
 /* The owner is gone. True when another process goes on in its place. */
 static bool follow(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
-    int status, pid = grace_succession_named(keeper, LEDGER_FD);
+    int pid = grace_succession_named(keeper, LEDGER_FD);
     /* It may have begun with executing another program, which has the ledger only in a moment. */
     for (int waited = 0; pid == 0 && waited < EXEC_PATIENCE_MS &&
                          atomic_load(&keeper->ledger->owner) != keeper->pid;
@@ -329,17 +345,9 @@ static bool follow(struct guardian *guardian)
         poll(NULL, 0, EXEC_LOOK_MS);
         pid = grace_succession_named(keeper, LEDGER_FD);
     }
-    if (pid == 0 && !guardian->missed && keeper->plan->daemonize &&
-        atomic_load(&keeper->ledger->stage) == GRACE_STAGE_RUNNING &&
-        learn_status(guardian, &status)) {
-        guardian->ending = status;
-        guardian->is_ending_known = true;
-    }
-    if (pid == 0 && guardian->is_ending_known && guardian->ending == 0) {
-        take_stderr(guardian);
-        pid = grace_succession_appoint(keeper, LEDGER_FD);
-        give_stderr_back(guardian);
-    }
+    if (pid == 0 && keeper->plan->daemonize &&
+        atomic_load(&keeper->ledger->stage) == GRACE_STAGE_RUNNING)
+        pid = left_to(guardian);
     if (pid == 0)
         return false;
     turn_to(guardian, pid);

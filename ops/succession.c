@@ -46,10 +46,7 @@ static bool has_ledger(int pid, const void *ledger_fd)
 
 int grace_succession_appoint(const struct grace_keeper *keeper, int ledger_fd)
 {
-    int pid = grace_succession_by_file(keeper);
-    if (pid != 0 && pid != keeper->pid)
-        return pid;
-    pid = grace_successor_appoint(keeper->ledger, keeper->pid, has_ledger, &ledger_fd);
+    int pid = grace_successor_appoint(keeper->ledger, keeper->pid, has_ledger, &ledger_fd);
     if (pid != 0)
         tell(keeper, pid, "forked, no exec, alive");
     return pid;

@@ -12,8 +12,7 @@
 int grace_succession_named(const struct grace_keeper *keeper, int ledger_fd);
 
 /* The owner left without a word, by a door that libgrace does not see, with status 0 and no stop
- * under way: make the process the owner that takes over, with a line in the log. 0: there is none.
- */
+ * under way: make the child the owner that takes over, with a line in the log. 0: there is none. */
 int grace_succession_appoint(const struct grace_keeper *keeper, int ledger_fd);
 
 /* The same by the pid file alone, at any time: the process that it names, which now is the owner;

@@ -33,7 +33,9 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
     grace_kept_restore(info);
     if (is_plain(signo, disposition))
         return true;
-    if (!grace_is_owner()) { /* little is ours in a forked child: as the kernel would have it */
+    /* Little is ours in a forked child, nor once the pid file names another process: then it is as
+     * the kernel would have it. */
+    if (!grace_is_owner() || grace_stop_hands_over(false) != 0) {
         if (disposition->handler != NULL)
             return true;
         if (!grace_drain_worker_first(signo, info, context))
@@ -56,10 +58,13 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
 grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context, unsigned slot)
 {
     int saved_errno = errno;
+    unsigned handlers = grace_resume_handlers();
     struct grace_disposition disposition = grace_disposition_of_slot(slot);
     bool is_its_own = is_for_handler(signo, info, context, &disposition);
     if (!is_its_own) {
-        grace_resume_mark(context, saved_errno);
+        /* What `deliver` sends instead may have been handled above us already. */
+        if (grace_resume_handlers() == handlers)
+            grace_resume_mark(context, saved_errno);
     } else {
         grace_resume_revoke(context);
         if (disposition.once)

@@ -56,7 +56,7 @@ static void go_on_as_parent(void)
 {
     if (atomic_load_explicit(&in_daemon, memory_order_relaxed) != 0 &&
         atomic_load_explicit(&in_daemon, memory_order_relaxed) == grace_gettid())
-        atomic_store_explicit(&left_to, grace_stop_hands_over(), memory_order_relaxed);
+        atomic_store_explicit(&left_to, grace_stop_hands_over(true), memory_order_relaxed);
 }
 
 void grace_children_setup(void)
@@ -99,23 +99,26 @@ static bool is_same_program(int pid, const void *own)
            (its.device == executable->device && its.inode == executable->inode);
 }
 
-/* The new owner's pid, when `self` is the owner no longer. */
-static int appoint(int32_t self, const char **why)
+/* Each returns the new owner's pid, when `self` is the owner no longer. */
+
+static int appoint_by_file(int32_t self)
 {
-    const struct grace_plan *plan = grace_shim.plan;
     struct grace_ledger *ledger = grace_shim.ledger;
+    int pid = grace_successor_in_file(grace_shim.plan->pidfile, loaded);
+    if (pid == 0 || pid == self)
+        return 0;
+    /* What is not a child of ours can only be looked after from outside. */
+    if (grace_guardian_pid() <= 0 && !grace_successor_is_child(ledger, pid))
+        return 0;
+    return grace_successor_appoint_pid(ledger, self, pid) ? pid : 0;
+}
+
+static int appoint_child(int32_t self)
+{
     struct grace_executable own;
-    int pid = grace_successor_in_file(plan->pidfile, loaded);
-    if (pid != 0 && pid != self) {
-        *why = "named by the pid file";
-        /* What is not a child of ours can only be looked after from outside. */
-        if (grace_guardian_pid() > 0 || grace_successor_is_child(ledger, pid))
-            return grace_successor_appoint_pid(ledger, self, pid) ? pid : 0;
-    }
-    *why = "forked, no exec, alive";
     if (!grace_executable_of(self, &own))
         return 0;
-    return grace_successor_appoint(ledger, self, is_same_program, &own);
+    return grace_successor_appoint(grace_shim.ledger, self, is_same_program, &own);
 }
 
 /* The guardian has the new owner in its hands before the old one is gone: from then on it cannot
@@ -144,16 +147,21 @@ static void log_change(int from, int to, const char *why)
     grace_log(GRACE_LOG_INFO, "hand-over", "pid %d hands over to %d: %s", from, to, why);
 }
 
-int grace_owner_hands_over(void)
+int grace_owner_hands_over(bool to_any_child)
 {
-    const char *why;
+    int32_t self = grace_getpid();
+    const char *why = "named by the pid file";
     if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
         return 0;
-    int successor = appoint(grace_getpid(), &why);
+    int successor = appoint_by_file(self);
+    if (successor == 0 && to_any_child) {
+        why = "forked, no exec, alive";
+        successor = appoint_child(self);
+    }
     if (successor == 0)
         return 0;
     tell_others(successor);
-    log_change(grace_getpid(), successor, why);
+    log_change(self, successor, why);
     return successor;
 }
 

@@ -245,8 +245,7 @@ enum grace_guardian_answer grace_guardian_ask(size_t hook, uint32_t limit_ms)
         if (grace_kernel_now_ms() >= limit)
             return GRACE_ANSWER_LEFT;
         grace_ledger_wait(&ledger->answered, seen, LOOK_EVERY_MS);
-        if (atomic_load(&ledger->answered) != seen ||
-            lives(ledger, atomic_load(&ledger->guardian)))
+        if (atomic_load(&ledger->answered) != seen || lives(ledger, atomic_load(&ledger->guardian)))
             continue;
         /* Gone with the hook not begun: ours again. Begun: half of it may be done. */
         return grace_ledger_give_back(ledger, hook) ? GRACE_ANSWER_GIVEN_BACK : GRACE_ANSWER_DIED;

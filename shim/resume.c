@@ -43,6 +43,9 @@ static __thread struct {
     uintptr_t ip, sp;
 } repeated __attribute__((tls_model("initial-exec")));
 
+/* How many handlers of the target's have run on this thread. */
+static __thread unsigned handlers __attribute__((tls_model("initial-exec")));
+
 /* libc's frames between a wrapper and the system call instruction are smaller than this. */
 #define CALL_DEPTH 4096
 
@@ -92,9 +95,15 @@ void grace_resume_mark(ucontext_t *context, int saved_errno)
     mark.saved_errno = saved_errno;
 }
 
+unsigned grace_resume_handlers(void)
+{
+    return handlers;
+}
+
 void grace_resume_revoke(ucontext_t *context)
 {
     mark.sp = 0;
+    handlers++;
     if (repeated.ip != 0 && grace_context_ip(context) == repeated.ip &&
         grace_context_sp(context) == repeated.sp)
         grace_context_interrupt(context);

@@ -18,6 +18,9 @@ void grace_resume_setup(void);
  */
 void grace_resume_mark(ucontext_t *context, int saved_errno);
 
+/* How many handlers of the target's have run on the calling thread. Async-signal-safe. */
+unsigned grace_resume_handlers(void);
+
 /* The target's handler is about to run: a call that was to be made again for the signal that was
  * kept back, and has not begun yet, fails with EINTR after all. It would wait for a signal that has
  * been. Async-signal-safe. */

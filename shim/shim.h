@@ -87,9 +87,10 @@ void grace_children_setup(void);
 bool grace_child_leaves(void);
 void grace_child_returns(void);
 
-/* The owner ends with status 0 and no stop under way: if a child takes over, its pid, and this
- * process is the owner no longer; else 0. Async-signal-safe. */
-int grace_owner_hands_over(void);
+/* The owner ends or is stopped, and no stop was under way: if another process takes over, its pid,
+ * and this one is the owner no longer; else 0. That is whom the pid file names; with
+ * `to_any_child`, for an end with status 0, else a child. Async-signal-safe. */
+int grace_owner_hands_over(bool to_any_child);
 
 /* The calling thread enters libc's daemon(), and is back from there, in whatever process. */
 void grace_daemon_begins(void);
@@ -258,9 +259,8 @@ struct grace_stop_facts {
  */
 void grace_stop_by_call(enum grace_cause cause, int status);
 
-/* The owner is about to end with status 0, out of our sight: hand over, if no stop is under way and
- * there is anyone. The new owner's pid, or 0. Async-signal-safe. */
-int grace_stop_hands_over(void);
+/* The same, unless this is not the owner or a stop is under way. */
+int grace_stop_hands_over(bool to_any_child);
 
 /* A stop signal without a handler of the target's arrived. Async-signal-safe; returns at once. */
 void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context);

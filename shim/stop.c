@@ -402,10 +402,10 @@ void grace_stop_let_exit_pass(void)
     stop.by_signal = false;
 }
 
-int grace_stop_hands_over(void)
+int grace_stop_hands_over(bool to_any_child)
 {
     bool under_way = atomic_load(&stop.state) != NONE || stop.facts.cause == GRACE_CAUSE_SIGNAL;
-    return under_way || !grace_is_owner() ? 0 : grace_owner_hands_over();
+    return under_way || !grace_is_owner() ? 0 : grace_owner_hands_over(to_any_child);
 }
 
 void grace_stop_by_call(enum grace_cause cause, int status)
@@ -418,7 +418,7 @@ void grace_stop_by_call(enum grace_cause cause, int status)
     }
     if (grace_worker_is_current())
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
-    if (status == 0 && grace_stop_hands_over() != 0)
+    if (grace_stop_hands_over(status == 0) != 0)
         return;
     for (uint32_t none = NONE; !atomic_compare_exchange_strong(&stop.state, &none, LED);
          none = NONE)
@@ -546,7 +546,8 @@ bool grace_stop_will_announce(void)
 bool grace_stop_announce_here(int signo, const siginfo_t *info)
 {
     GRACE_KEEP_ERRNO;
-    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
+    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED ||
+        grace_stop_hands_over(false) != 0)
         return true;
     note_signal(signo, info);
     bool drains = may_drain(false) && grace_drain_has_work();

@@ -201,6 +201,11 @@ START_TEST(nginx_stops_gracefully_on_quit)
     struct process *nginx = start(GRACED, "/usr/sbin/nginx", "-p", text("%s/", story_directory()),
                                   "-c", here("nginx.conf"));
     wait_port(nginx, port);
+    /* It looks at what its handler noted after its wait only: what comes before waits for ever. */
+    expect(http_get(port, "/", NULL) != 0);
+    for (int64_t since = now_ms();
+         strstr(contents(text("/proc/%d/stat", nginx->pid)), ") S ") == NULL;)
+        expect(now_ms() - since < STORY_LIMIT_MS);
     expect_status(stop_with(nginx, SIGTERM), EXITED(0));
     expect(strstr(contents("errors"), "gracefully shutting down") != NULL ||
                strstr(contents("errors"), "SIGQUIT") != NULL,

@@ -101,16 +101,8 @@ END_TEST
 
 /* ---- nginx's upgrade ------------------------------------------------------------------------- */
 
-/*
- * USR2 has the old master fork and execute a new one. That is another program's start: libgrace is
- * not in it, the old master's end is the end.
- */
-START_TEST(an_upgrade_of_nginx_ends_the_old_master)
+static void start_nginx(int port)
 {
-    int port = free_port();
-    if (access("/usr/sbin/nginx", X_OK) != 0)
-        skip("no nginx on this machine");
-    three_hooks("");
     make_site();
     write_file("nginx.conf",
                "%sdaemon on; pid %s; error_log %s; events {}\n"
@@ -121,22 +113,65 @@ START_TEST(an_upgrade_of_nginx_ends_the_old_master)
                here("t1"), here("t2"), here("t3"), here("t4"), here("t5"), port, here("www"));
     expect_status(run(GRACED, "/usr/sbin/nginx", "-e", here("error.log"), "-c", here("nginx.conf")),
                   EXITED(0));
-    struct process *old = adopt_from("nginx.pid");
-    for (int64_t since = now_ms(); !serves_page(port);) /* it misses what comes before that */
+    for (int64_t since = now_ms(); !serves_page(port);) /* it misses signals that come before */
         expect(now_ms() - since < STORY_LIMIT_MS);
+}
+
+/* USR2 has the old master fork and execute a new one: libgrace is not in it. Its pid. */
+static pid_t upgrade(struct process *old)
+{
+    pid_t new = 0;
     send_signal(old, SIGUSR2);
     wait_exists("nginx.pid.oldbin");
-    pid_t new = 0;
     for (int64_t since = now_ms(); (new = pid_in("nginx.pid")) == old->pid;)
         expect(now_ms() - since < STORY_LIMIT_MS);
     expect(strstr(contents(text("/proc/%d/environ", new)), "LD_PRELOAD") == NULL);
     expect(strstr(contents(text("/proc/%d/maps", new)), "libgrace") == NULL);
     expect_order_now("");
+    return new;
+}
+
+/* The new master is another program's start: the old one's end is the end. */
+START_TEST(an_upgrade_of_nginx_ends_the_old_master)
+{
+    int port = free_port();
+    if (access("/usr/sbin/nginx", X_OK) != 0)
+        skip("no nginx on this machine");
+    three_hooks("");
+    start_nginx(port);
+    struct process *old = adopt_from("nginx.pid");
+    pid_t new = upgrade(old);
     expect_status(stop_with(old, SIGQUIT), EXITED(0));
     wait_contains("order", "C");
     expect(serves_page(port)); /* the new one does */
     expect_status(stop_with(adopt(new), SIGQUIT), EXITED(0));
     expect_order("A B C");
+}
+END_TEST
+
+/* Unless its pid file says that the service goes on: then that one's end is the end, whatever the
+ * old master's is; what needs its memory does not run. */
+START_TEST(by_the_pid_file_the_new_master_is_the_owner)
+{
+    static const struct {
+        int old, status, new;
+    } ends[] = {{SIGQUIT, EXITED(0), SIGQUIT},
+                {SIGTERM, EXITED(0), SIGKILL},
+                {SIGKILL, KILLED(SIGKILL), SIGTERM}};
+    int port = free_port();
+    if (access("/usr/sbin/nginx", X_OK) != 0)
+        skip("no nginx on this machine");
+    three_hooks(text("pidfile = \"%s\";", here("nginx.pid")));
+    start_nginx(port);
+    struct process *old = adopt_from("nginx.pid");
+    pid_t new = upgrade(old);
+    expect_status(stop_with(old, ends[_i].old), ends[_i].status);
+    wait_contains("log", text("pid %d hands over to %d: named by the pid file", old->pid, new));
+    expect_order_now("");
+    expect(serves_page(port));
+    stop_with(adopt(new), ends[_i].new);
+    kill_all_but_guardian(); /* the workers of a master that was killed */
+    expect_order("A C");
 }
 END_TEST
 
@@ -148,5 +183,6 @@ Suite *suite(void)
     tcase_add_loop_test(group, a_script_of_dash, 0, SCRIPTS);
     tcase_add_loop_test(group, a_script_that_goes_on_in_the_background, 0, 2);
     tcase_add_test(group, an_upgrade_of_nginx_ends_the_old_master);
+    tcase_add_loop_test(group, by_the_pid_file_the_new_master_is_the_owner, 0, 3);
     return all;
 }
