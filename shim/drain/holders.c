@@ -18,7 +18,7 @@
 #include <sys/prctl.h>
 
 #include "hooks/kernel.h"
-#include "hooks/successor.h"
+#include "hooks/process.h"
 #include "hooks/text.h"
 #include "shim/drain.h"
 #include "socket.h"
