@@ -13,6 +13,7 @@
 #include "calls/real.h"
 
 typedef const char *describing(int);
+typedef int describing_address(const void *, Dl_info *, void **, int);
 typedef int registering(void (*)(void), void (*)(void), void (*)(void), void *);
 
 const char *strerrordesc_np(int error)
@@ -29,4 +30,10 @@ int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)
 {
     registering *real = GRACE_REAL(registering, "__register_atfork");
     return real == NULL ? ENOSYS : real(prepare, parent, child, object);
+}
+
+int dladdr1(const void *address, Dl_info *info, void **extra, int flags)
+{
+    describing_address *real = GRACE_REAL(describing_address, "dladdr1");
+    return real == NULL ? 0 : real(address, info, extra, flags);
 }
