@@ -49,7 +49,8 @@ static __thread unsigned handlers __attribute__((tls_model("initial-exec")));
 /* libc's frames between a wrapper and the system call instruction are smaller than this. */
 #define CALL_DEPTH 4096
 
-/* Calls that SA_RESTART has the kernel make again, and that are the same when made again. */
+/* Calls that SA_RESTART has the kernel make again (not with a time limit of the socket's), and that
+ * are the same when made again. */
 static bool may_be_repeated(long number)
 {
     switch (number) {
@@ -75,6 +76,13 @@ static bool may_be_repeated(long number)
     case SYS_fcntl:
     case SYS_ioctl:
     case SYS_openat:
+    case SYS_mq_timedreceive:
+    case SYS_mq_timedsend:
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_tee:
+    case SYS_vmsplice:
+    case SYS_fallocate:
         return true;
     default:
         return false;

@@ -138,9 +138,18 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     case SYS_sendfile:
     case SYS_splice:
     case SYS_tee:
+    case SYS_vmsplice:
+    case SYS_copy_file_range:
+    case SYS_fallocate:
     case SYS_fsync:
     case SYS_fdatasync:
+    case SYS_syncfs:
+    case SYS_sync:
+    case SYS_openat: /* a FIFO; ld.so's own are made elsewhere */
+    case SYS_mq_timedreceive:
+    case SYS_mq_timedsend:
 #ifdef SYS_poll
+    case SYS_open:
     case SYS_poll:
     case SYS_select:
     case SYS_epoll_wait:

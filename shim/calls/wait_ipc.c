@@ -1,8 +1,9 @@
-/* System V's message queues and semaphores, and POSIX' semaphores, as the target waits for them.
- * See resume.c. */
+/* System V's message queues and semaphores, POSIX' semaphores and requests in the background, as
+ * the target waits for them. See resume.c. */
 #include "../resume.h"
 #include "../shim.h"
 
+#include <aio.h>
 #include <semaphore.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -17,6 +18,7 @@ typedef int operating(int, struct sembuf *, size_t);
 typedef int operating_timed(int, struct sembuf *, size_t, const struct timespec *);
 typedef int taking(sem_t *);
 typedef int taking_timed(sem_t *, const struct timespec *);
+typedef int awaiting(const struct aiocb *const[], int, const struct timespec *);
 typedef int taking_by_clock(sem_t *, clockid_t, const struct timespec *);
 
 EXPORT ssize_t msgrcv(int queue, void *message, size_t size, long type, int flags)
@@ -60,4 +62,23 @@ EXPORT int sem_timedwait(sem_t *semaphore, const struct timespec *until)
 EXPORT int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until)
 {
     return GRACE_WAIT(GRACE_REAL(taking_by_clock, "sem_clockwait")(semaphore, clock, until));
+}
+
+/* Its frame in libc grows with the list: with more than a hundred requests it is not told from
+ * another one's any more, and the call comes back with EINTR. */
+EXPORT int aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout)
+{
+    awaiting *real = GRACE_REAL(awaiting, "aio_suspend");
+    struct timespec left;
+    if (timeout == NULL)
+        return GRACE_WAIT(real(list, count, timeout));
+    return GRACE_WAIT_LIMITED(start, real(list, count, timeout),
+                              (left = grace_wait_left(&start, timeout), real(list, count, &left)));
+}
+
+/* The same with struct aiocb64, which is no different. */
+EXPORT int aio_suspend64(const struct aiocb64 *const list[], int count,
+                         const struct timespec *timeout)
+{
+    return aio_suspend((const struct aiocb *const *)list, count, timeout);
 }

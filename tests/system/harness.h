@@ -117,6 +117,9 @@ int wait_end(struct process *process); /* returns the raw wait status */
 /* Until it wrote the line "ready"; fails at once when it ends without. */
 void wait_ready(struct process *process);
 
+/* Until every thread of it sleeps. */
+void wait_asleep(const struct process *process);
+
 #define run(the_way, ...)             wait_end(start(the_way, __VA_ARGS__))
 #define stop_with(process, the_signo) (send_signal(process, the_signo), wait_end(process))
 

@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "harness_story.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -242,6 +243,35 @@ void wait_ready(struct process *process)
             story_fail(__FILE__, __LINE__, "%s ended before it was ready", process->title);
         if (!look_again(since))
             story_fail(__FILE__, __LINE__, "%s is not ready", process->title);
+    }
+}
+
+static bool task_sleeps(const char *path)
+{
+    char stat[256] = "";
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return false;
+    stat[fread(stat, 1, sizeof stat - 1, file)] = '\0';
+    fclose(file);
+    const char *end = strrchr(stat, ')');
+    return end != NULL && end[2] == 'S';
+}
+
+void wait_asleep(const struct process *process)
+{
+    bool asleep = false;
+    for (int64_t since = now_ms(); !asleep;) {
+        DIR *tasks = opendir(text("/proc/%d/task", (int)process->pid));
+        expect(tasks != NULL);
+        asleep = true;
+        for (struct dirent *task; (task = readdir(tasks)) != NULL;)
+            if (task->d_name[0] != '.' &&
+                !task_sleeps(text("/proc/%d/task/%s/stat", (int)process->pid, task->d_name)))
+                asleep = false;
+        closedir(tasks);
+        if (!asleep && !look_again(since))
+            story_fail(__FILE__, __LINE__, "%s does not sleep", process->title);
     }
 }
 

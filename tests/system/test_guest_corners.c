@@ -6,7 +6,6 @@
  */
 #include "harness.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,35 +177,6 @@ END_TEST
 static const char *const waits[] = {"cond",    "sem",   "join",      "mutex",     "rwlock",
                                     "barrier", "flock", "fifo-open", "fifo-read", "waitpid"};
 #define WAITS ((int)(sizeof waits / sizeof *waits))
-
-static bool task_sleeps(const char *path)
-{
-    char stat[256] = "";
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return false;
-    stat[fread(stat, 1, sizeof stat - 1, file)] = '\0';
-    fclose(file);
-    const char *end = strrchr(stat, ')');
-    return end != NULL && end[2] == 'S';
-}
-
-/* Until every thread of it sleeps. */
-static void wait_asleep(const struct process *process)
-{
-    bool asleep = false;
-    for (int64_t began = now_ms(); !asleep && now_ms() - began < STORY_LIMIT_MS;) {
-        DIR *tasks = opendir(text("/proc/%d/task", (int)process->pid));
-        expect(tasks != NULL);
-        asleep = true;
-        for (struct dirent *task; (task = readdir(tasks)) != NULL;)
-            if (task->d_name[0] != '.' &&
-                !task_sleeps(text("/proc/%d/task/%s/stat", (int)process->pid, task->d_name)))
-                asleep = false;
-        closedir(tasks);
-    }
-    expect(asleep);
-}
 
 START_TEST(a_blocked_thread_stays_where_it_is)
 {

@@ -39,42 +39,47 @@ static const struct limited limited[] = {
     {"semtimedop", -1, EAGAIN, false},
     {"sem_timedwait", -1, ETIMEDOUT, false},
     {"sem_clockwait", -1, ETIMEDOUT, false},
+    {"mq_timedreceive", -1, ETIMEDOUT, false},
+    {"mq_timedsend", -1, ETIMEDOUT, false},
+    {"aio_suspend", -1, EAGAIN, false},
     {"recv", -1, EAGAIN, true},
     {"recvfrom", -1, EAGAIN, true},
+    {"recvmsg", -1, EAGAIN, true},
+    {"recvmmsg", -1, EAGAIN, true},
     {"read", -1, EAGAIN, true},
+    {"readv", -1, EAGAIN, true},
     {"accept", -1, EAGAIN, true},
+    {"accept4", -1, EAGAIN, true},
+    {"connect", -1, EAGAIN, true},
+    {"send", -1, EAGAIN, true},
+    {"sendto", -1, EAGAIN, true},
+    {"sendmsg", -1, EAGAIN, true},
+    {"sendmmsg", -1, EAGAIN, true},
+    {"write", -1, EAGAIN, true},
+    {"writev", -1, EAGAIN, true},
 };
 #define LIMITED ((int)(sizeof limited / sizeof *limited))
 
+/* signal(7), "Interruption of system calls and library functions by signal handlers": both lists.
+ */
 static const char *const unlimited[] = {
-    "poll",     "ppoll",       "select",   "pselect", "epoll_wait", "epoll_pwait", "epoll_pwait2",
-    "pause",    "sigsuspend",  "sigpause", "msgrcv",  "msgsnd",     "semop",       "semtimedop",
-    "sem_wait", "sigwaitinfo", "recv",     "read",    "accept",
+    "poll",     "ppoll",      "select",   "pselect",    "epoll_wait", "epoll_pwait",
+    "pause",    "sigsuspend", "sigpause", "msgrcv",     "msgsnd",     "epoll_pwait2",
+    "semop",    "semtimedop", "sem_wait", "mq_receive", "mq_send",    "sigwaitinfo",
+    "recv",     "recvfrom",   "recvmsg",  "recvmmsg",   "read",       "readv",
+    "accept",   "accept4",    "connect",  "send",       "sendto",     "sendmsg",
+    "sendmmsg", "write",      "writev",   "pipe-read",  "pipe-write", "splice",
+    "tee",      "vmsplice",   "sendfile", "wait",       "wait3",      "wait4",
+    "waitpid",  "waitid",     "flock",    "fcntl",      "fcntl-ofd",  "lockf",
+    "inotify",  "eventfd",    "terminal", "fifo-read",  "fifo-write", "aio_suspend",
 };
 #define UNLIMITED ((int)(sizeof unlimited / sizeof *unlimited))
-
-/* Until the program sleeps in its call. */
-static void wait_asleep(const struct process *process)
-{
-    char state = '?';
-    for (int64_t began = now_ms(); state != 'S' && now_ms() - began < STORY_LIMIT_MS;) {
-        char stat[256] = "";
-        FILE *file = fopen(text("/proc/%d/stat", (int)process->pid), "r");
-        if (file != NULL) {
-            stat[fread(stat, 1, sizeof stat - 1, file)] = '\0';
-            fclose(file);
-        }
-        const char *end = strrchr(stat, ')');
-        state = end == NULL ? '?' : end[2];
-    }
-    expect(state == 'S');
-}
 
 /* All of them at once. The hook holds the stop up until the call has come back by itself. */
 START_TEST(time_limits_hold)
 {
     struct process *waiters[LIMITED];
-    config("deadline = \"60s\";\nhooks = (%s);",
+    config("deadline = \"60s\"; drain = { when = \"never\"; };\nhooks = (%s);",
            hook_script("A", "until test -e done.$GRACE_PID; do sleep 0.05; done",
                        "timeout = \"50s\"; phase = \"announce\";"));
     int64_t began = now_ms();
@@ -104,7 +109,7 @@ END_TEST
 START_TEST(without_a_time_limit_only_its_own_handler_interrupts)
 {
     const char *call = unlimited[_i];
-    config("deadline = \"60s\";\nhooks = (%s);",
+    config("deadline = \"60s\"; drain = { when = \"never\"; };\nhooks = (%s);",
            hook_script("A",
                        "kill -USR1 $GRACE_PID; until test -e done.$GRACE_PID; do sleep 0.01; done",
                        "timeout = \"50s\"; phase = \"stop\";"));
@@ -121,13 +126,45 @@ END_TEST
 START_TEST(the_stop_itself_interrupts_nothing)
 {
     const char *call = unlimited[_i];
-    config("deadline = \"60s\";\nhooks = (%s);",
+    config("deadline = \"60s\"; drain = { when = \"never\"; };\nhooks = (%s);",
            hook_script("A", "sleep 0.1; test ! -e done.$GRACE_PID && echo quiet > quiet", ""));
     struct process *waiter = start(GRACED, program("waiter"), call, "0");
     wait_ready(waiter);
     wait_asleep(waiter);
     expect_status(stop_with(waiter, SIGTERM), KILLED(SIGTERM));
     expect(exists("quiet"), "%s came back: %s", call, contents(text("done.%d", (int)waiter->pid)));
+}
+END_TEST
+
+/* A signal that waits for its announcement: the call goes on until the handler has run, and fails
+ * only then. All of them at once, in the main thread or in another one. */
+START_TEST(a_handler_that_has_to_wait_interrupts_when_it_has_run)
+{
+    const char *where = _i == 0 ? "main" : "thread";
+    struct process *waiters[UNLIMITED];
+    config("deadline = \"60s\"; drain = { when = \"never\"; };\nhooks = (%s);",
+           hook_script("A",
+                       "sleep 0.1; test ! -e done.$GRACE_PID -a ! -e handled.$GRACE_PID &&"
+                       " echo quiet > quiet.$GRACE_PID",
+                       "timeout = \"50s\"; phase = \"announce\";"));
+    for (int i = 0; i < UNLIMITED; i++)
+        waiters[i] = start(GRACED, program("waiter"), unlimited[i], "0", where, "handler");
+    for (int i = 0; i < UNLIMITED; i++) {
+        wait_ready(waiters[i]);
+        wait_asleep(waiters[i]);
+        send_signal(waiters[i], SIGTERM);
+    }
+    for (int i = 0; i < UNLIMITED; i++) {
+        char *done = text("done.%d", (int)waiters[i]->pid);
+        int result = 99, error = 0, ms = 0, handled = 0;
+        wait_exists(done);
+        sscanf(contents(done), "%d %d %d %d", &result, &error, &ms, &handled);
+        expect(result == -1 && error == EINTR && handled == 1, "%s in %s: %s", unlimited[i], where,
+               contents(done));
+        expect(exists(text("quiet.%d", (int)waiters[i]->pid)), "%s came back early in %s",
+               unlimited[i], where);
+        expect_status(stop_with(waiters[i], SIGKILL), KILLED(SIGKILL));
+    }
 }
 END_TEST
 
@@ -138,5 +175,6 @@ Suite *suite(void)
     tcase_add_test(group, time_limits_hold);
     tcase_add_loop_test(group, without_a_time_limit_only_its_own_handler_interrupts, 0, UNLIMITED);
     tcase_add_loop_test(group, the_stop_itself_interrupts_nothing, 0, UNLIMITED);
+    tcase_add_loop_test(group, a_handler_that_has_to_wait_interrupts_when_it_has_run, 0, 2);
     return all;
 }
