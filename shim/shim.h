@@ -19,6 +19,8 @@
  *   count.c        one more stop in the metrics file, where no guardian counts
  *   worker.c       threads for in-process hooks, and what a hook may do to them
  *   drain.h        the phase drain, in drain/
+ *   answers.h      HTTP/1.x answers that say they are the last, in late/
+ *   redirect.c     redirecting calls late, at the start of a drain
  *   ending.c       the signal's own action at the end, end = "exit" and end = N
  *   calls/         the interposed calls, thin doors to the above
  */
