@@ -164,8 +164,9 @@ static bool is_left_out(const struct walk *walk, const struct dl_phdr_info *info
 static bool is_writable(slot *where, void *value)
 {
     struct iovec local = {&value, sizeof value}, remote = {(void *)where, sizeof value};
-    return grace_kernel(SYS_process_vm_writev, grace_kernel(SYS_getpid), &local, 1, &remote, 1,
-                        0) == (long)sizeof value;
+    long self = grace_kernel(SYS_getpid);
+    return grace_kernel(SYS_process_vm_writev, self, &local, 1, &remote, 1, 0) ==
+           (long)sizeof value;
 }
 
 static bool set_protection(const struct object *object, int protection)

@@ -53,7 +53,7 @@ static int listen_at(int family)
 
 static int connect_to(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof address;
     ck_assert_int_eq(getsockname(fd, (void *)&address, &length), 0);
     int connection = socket(address.ss_family, SOCK_STREAM, 0);
