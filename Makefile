@@ -19,7 +19,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 
 # Every .c file of a folder belongs to that folder's part. A plugin is a file of hooks/ named below, with
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
-PLUGINS   := flush metrics unlink backup
+PLUGINS   := flush metrics unlink backup snapshot
 # … and those that talk to somebody else:
 PLUGINS   += http redis ready
 config_src := $(wildcard config/*.c)

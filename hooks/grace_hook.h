@@ -51,6 +51,9 @@ extern "C" {
 #define GRACE_HOOK_EXTERNAL   0u
 #define GRACE_HOOK_IN_PROCESS 1u /* needs the target's memory */
 #define GRACE_HOOK_SERVES     2u /* exports grace_hook_server too; not with IN_PROCESS */
+/* External, and about the living target: when it has not run by the time at which a target that
+ * does not end is killed, it runs just before that, whatever its phase. */
+#define GRACE_HOOK_BEFORE_KILL 4u
 
 /* A message for a person: what happened, with what, and what to do. Always ended by a zero byte. */
 struct grace_error {

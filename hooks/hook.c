@@ -72,6 +72,7 @@ int grace_hook_load(struct grace_loaded_hook *hook, const struct grace_plan *pla
             0 ||
         grace_plugin_peek(path, &flags, &hook->error) != 0)
         return broken(hook);
+    hook->flags = flags;
     hook->path = strdup(path);
     if (hook->path == NULL) {
         grace_error_set(&hook->error, "out of memory");

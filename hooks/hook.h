@@ -25,6 +25,7 @@ struct grace_loaded_hook {
     const char *arguments[6]; /* what command.argv points to for an external plugin */
     char *path;               /* the plugin's file; NULL for a command */
     bool serves;              /* an external plugin that also runs from the target's start */
+    uint32_t flags;           /* of struct grace_hook, for a plugin */
     struct grace_plugin plugin;
     struct grace_error error; /* for GRACE_HOOK_BROKEN: what to tell the user */
 };

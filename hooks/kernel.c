@@ -152,8 +152,8 @@ GRACE_PLAIN const char *grace_kernel_list_next(struct grace_kernel_listing *list
     for (;;) {
         if (listing->at >= listing->length) {
             listing->at = 0;
-            listing->length = grace_kernel(SYS_getdents64, listing->fd, listing->buffer,
-                                           sizeof listing->buffer);
+            listing->length =
+                grace_kernel(SYS_getdents64, listing->fd, listing->buffer, sizeof listing->buffer);
             if (listing->length <= 0)
                 return NULL;
         }

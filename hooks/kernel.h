@@ -112,8 +112,8 @@ long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_ti
 bool grace_kernel_is_valgrind(void);
 
 /*
- * The names in a folder, without a lock or allocation: list, then next until NULL, then end. Returns
- * 0 or a negative errno. A name lives until the next is asked for. Skips "." and "..".
+ * The names in a folder, without a lock or allocation: list, then next until NULL, then end.
+ * Returns 0 or a negative errno. A name lives until the next is asked for. Skips "." and "..".
  */
 struct grace_kernel_listing {
     long fd;

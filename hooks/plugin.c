@@ -47,8 +47,9 @@ int grace_plugin_check_numbers(const char *path, uint32_t abi, uint32_t size, ui
     if (size < SIZE_MIN || size > 4096)
         return grace_error_set(error, "%s is no libgrace plugin: its size says %u bytes", path,
                                size);
-    if ((flags & ~(GRACE_HOOK_IN_PROCESS | GRACE_HOOK_SERVES)) != 0 ||
-        flags == (GRACE_HOOK_IN_PROCESS | GRACE_HOOK_SERVES))
+    const uint32_t known = GRACE_HOOK_IN_PROCESS | GRACE_HOOK_SERVES | GRACE_HOOK_BEFORE_KILL;
+    if ((flags & ~known) != 0 ||
+        ((flags & GRACE_HOOK_IN_PROCESS) && flags != GRACE_HOOK_IN_PROCESS))
         return grace_error_set(error, "%s has flags that this libgrace does not know: 0x%x", path,
                                flags);
     return 0;

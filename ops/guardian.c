@@ -63,6 +63,7 @@ struct guardian {
     int asked;         /* eventfd: the listening thread has seen the ledger's futex move */
     uint64_t began_ms; /* when a stop that may be enforced was first seen; 0: none */
     bool killed;
+    bool looked;            /* hooks that want to see a target before it is killed have run */
     int origin;             /* the pid of the owner that started us: no doubt who that is */
     uint64_t look_until_ms; /* for a pid file; 0: not */
     bool is_ending_known;   /* the present owner's, which was heard of once */
@@ -241,14 +242,59 @@ static void kill_owner(struct guardian *guardian)
     syscall(SYS_pidfd_send_signal, OWNER_FD, SIGKILL, NULL, 0);
 }
 
-/* Milliseconds to the deadline; -1: there is none to enforce. */
+/* ---- before the kill ------------------------------------------------------------------------ */
+
+static bool wants_to_look(const struct guardian *guardian, size_t index)
+{
+    return (guardian->keeper.hooks[index].flags & GRACE_HOOK_BEFORE_KILL) &&
+           grace_keeper_owes(&guardian->keeper, index);
+}
+
+/* How long before the deadline they begin: not later than with half of the time gone. */
+static uint64_t looking_takes_ms(const struct guardian *guardian)
+{
+    uint64_t sum = 0, most = guardian->keeper.plan->deadline_ms / 2;
+    for (size_t i = 0; i < guardian->keeper.plan->hook_count; i++)
+        if (wants_to_look(guardian, i))
+            sum += guardian->keeper.plan->hooks[i].timeout_ms;
+    return sum < most ? sum : most;
+}
+
+/* The target hangs, and will soon be gone: whoever has something to see in it sees it now. */
+static void look_at_target(struct guardian *guardian)
+{
+    struct grace_keeper *keeper = &guardian->keeper;
+    struct grace_keeper_run run;
+    guardian->looked = true;
+    take_stderr(guardian);
+    for (size_t i = 0; i < keeper->plan->hook_count; i++) {
+        size_t index = keeper->plan->order[i];
+        if (wants_to_look(guardian, index) && grace_keeper_run(keeper, index, &run))
+            grace_keeper_report(keeper, index, &run);
+    }
+    give_stderr_back(guardian);
+}
+
+/* ---- the deadline --------------------------------------------------------------------------- */
+
+/* Milliseconds until the deadline asks for something; -1: there is none to enforce. */
 static int time_left(const struct guardian *guardian)
 {
     if (guardian->began_ms == 0 || guardian->killed)
         return -1;
-    uint64_t end = guardian->began_ms + guardian->keeper.plan->deadline_ms + KILL_SLACK_MS;
+    uint64_t end = guardian->began_ms + guardian->keeper.plan->deadline_ms;
+    uint64_t looking = guardian->looked ? 0 : looking_takes_ms(guardian);
+    end += looking > 0 ? 0 - looking : KILL_SLACK_MS;
     uint64_t now = grace_kernel_now_ms();
     return now < end ? (int)(end - now) : 0;
+}
+
+static void keep_deadline(struct guardian *guardian)
+{
+    if (!guardian->looked && looking_takes_ms(guardian) > 0)
+        look_at_target(guardian);
+    else
+        kill_owner(guardian);
 }
 
 /* Milliseconds to wait for the next event; -1: for ever. */
@@ -282,7 +328,7 @@ static void watch(struct guardian *guardian)
     for (;;) {
         int ready = poll(events, 2, patience(guardian));
         if (ready == 0 && time_left(guardian) == 0)
-            kill_owner(guardian);
+            keep_deadline(guardian);
         else if (ready == 0)
             look_for_pidfile(guardian);
         if (ready <= 0)

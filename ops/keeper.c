@@ -211,7 +211,7 @@ void grace_keeper_report(struct grace_keeper *keeper, size_t index,
 
 /* ---- all of them --------------------------------------------------------------------------- */
 
-static bool is_due(const struct grace_keeper *keeper, size_t index)
+bool grace_keeper_owes(const struct grace_keeper *keeper, size_t index)
 {
     const struct grace_loaded_hook *hook = &keeper->hooks[index];
     return hook->kind != GRACE_HOOK_INSIDE && !keeper->ran[index] &&
@@ -254,7 +254,7 @@ void grace_keeper_run_all(struct grace_keeper *keeper)
 {
     size_t due = 0;
     for (size_t i = 0; i < keeper->plan->hook_count; i++)
-        due += is_due(keeper, i);
+        due += grace_keeper_owes(keeper, i);
     if (due == 0)
         return;
     uint64_t began = grace_kernel_now_us();
@@ -267,7 +267,7 @@ void grace_keeper_run_all(struct grace_keeper *keeper)
     grace_report_begin(&begin);
     keeper->aborted = was_aborted(keeper);
     for (size_t i = 0; i < keeper->plan->hook_count; i++)
-        if (is_due(keeper, keeper->plan->order[i]))
+        if (grace_keeper_owes(keeper, keeper->plan->order[i]))
             finish_hook(keeper, keeper->plan->order[i]);
     struct grace_report_end end = {.duration_us = grace_kernel_now_us() - began,
                                    .done = keeper->done,

@@ -50,6 +50,9 @@ struct grace_keeper_run {
 /* Run one hook if the ledger says that it is owed. True when it was run now. */
 bool grace_keeper_run(struct grace_keeper *keeper, size_t hook, struct grace_keeper_run *run);
 
+/* Whether a hook is owed, for the cause that the keeper knows, and its own to run. */
+bool grace_keeper_owes(const struct grace_keeper *keeper, size_t hook);
+
 /* Log how it went, and count it. Not where the conductor does so. */
 void grace_keeper_report(struct grace_keeper *keeper, size_t hook,
                          const struct grace_keeper_run *run);
