@@ -1,4 +1,5 @@
-/* What a program needs to start and end: bare, under preloads, under inits. */
+/* What a program needs to start and end: bare, under preloads, under `grace run` and other inits.
+ */
 #include "bench.h"
 
 #include <stdio.h>
@@ -6,7 +7,20 @@
 
 #define RUNS 300
 
-enum { BARE, EMPTY, NO_CONFIG, THREE_HOOKS, TINI, DUMB_INIT, CATATONIT, WAYS };
+enum {
+    BARE,
+    EMPTY,
+    NO_CONFIG,
+    THREE_HOOKS,
+    RUN,
+    RUN_HOOKS,
+    INIT,
+    INIT_HOOKS,
+    TINI,
+    DUMB_INIT,
+    CATATONIT,
+    WAYS
+};
 
 static const char *const inits[][3] = {{"/usr/bin/tini", "--", NULL},
                                        {"/usr/bin/dumb-init", "--", NULL},
@@ -35,11 +49,17 @@ void bench_startup(void)
     const char *config = write_config(
         "three.conf", 3, "command = [\"/bin/true\"]; causes = [\"signal\", \"killed\"];");
     const char *library = built("libgrace.so");
+    const char *const run[] = {built("grace"), "run", "--", NULL};
+    const char *const stay[] = {built("grace"), "run", "--init", "--", NULL};
     struct way ways[WAYS] = {
         [BARE] = {.name = "bare"},
         [EMPTY] = {.name = "empty preload", .preload = built("tests/bench/programs/empty.so")},
         [NO_CONFIG] = {.name = "libgrace, no config", .preload = library},
         [THREE_HOOKS] = {.name = "libgrace, 3 hooks", .preload = library, .config = config},
+        [RUN] = {.name = "grace run", .before = run},
+        [RUN_HOOKS] = {.name = "grace run, 3 hooks", .before = run, .config = config},
+        [INIT] = {.name = "grace run --init", .before = stay},
+        [INIT_HOOKS] = {.name = "grace run --init, 3 hooks", .before = stay, .config = config},
         [TINI] = {.name = "tini", .before = inits[0]},
         [DUMB_INIT] = {.name = "dumb-init", .before = inits[1]},
         [CATATONIT] = {.name = "catatonit", .before = inits[2]},
