@@ -27,8 +27,11 @@ static bool is_plain(int signo, const struct grace_disposition *disposition)
 static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
                            const struct grace_disposition *disposition)
 {
-    if (grace_drain_woke(info) || grace_stop_retry(info, context) ||
-        grace_end_exit_requested(info, context))
+    if (grace_drain_woke(info)) {
+        grace_drain_worker_woke(signo, context);
+        return false;
+    }
+    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))
         return false;
     grace_kept_restore(info);
     if (is_plain(signo, disposition))

@@ -11,6 +11,7 @@ struct grace_drain_how {
     uint64_t until_ms;    /* CLOCK_MONOTONIC: the deadline, whatever the config's timeout says */
     bool (*is_off)(void); /* whether it is to end at once */
     bool (*is_wanted_back)(void); /* whether the stop is to be taken back; NULL: it cannot be */
+    bool connections_only;        /* listeners stay as they are, and nothing is said */
     struct grace_ledger *ledger;  /* which shows how far it is; NULL: nobody looks */
 };
 
@@ -43,6 +44,9 @@ void grace_drain_setup(void);
  */
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context);
 
+/* A signal came that is only the drain's. */
+void grace_drain_worker_woke(int signo, const ucontext_t *context);
+
 /* A process that is not the owner ends by a call of its own. Does not return where it has to end by
  * its signal. `status` -1: exit has run all else. */
 void grace_drain_worker_ends(enum grace_cause cause, int status);
@@ -59,8 +63,10 @@ bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context);
  */
 bool grace_drain_is_accepted(int fd);
 
-/* Whether a signal is only the drain's, to interrupt a thread. */
+/* Whether a signal is only the drain's, to interrupt a thread; and sending one to the calling
+ * thread. */
 bool grace_drain_woke(const siginfo_t *info);
+void grace_drain_wake_self(int signo);
 
 /* Not zero once listeners close: then the two below are to be asked, around an accept. */
 extern _Atomic uint32_t grace_accept_guard;

@@ -290,6 +290,10 @@ bool grace_stop_will_announce(void);
 /* Whether libgrace leads this stop: then it also ends the process. */
 bool grace_stop_is_led_by_signal(void);
 
+/* The signal for which this process is drained, from its arrival on, or its parent was when it was
+ * forked; 0: none. Async-signal-safe. */
+int grace_stop_drains_by(void);
+
 /* The calling thread is about to call exit on libgrace's behalf: let it through. */
 void grace_stop_let_exit_pass(void);
 

@@ -537,6 +537,13 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     return false;
 }
 
+int grace_stop_drains_by(void)
+{
+    bool led = stop.by_signal && atomic_load(&stop.state) == LED;
+    bool first = drains_first && atomic_load(&announcement) != UNANNOUNCED;
+    return led || first ? stop.facts.signo : 0;
+}
+
 bool grace_stop_will_announce(void)
 {
     return atomic_load(&stop.state) == NONE && atomic_load(&announcement) == UNANNOUNCED &&

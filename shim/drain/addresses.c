@@ -3,6 +3,10 @@
  * from one that the target made itself: it has a listener's address as its own. Connections to
  * others (a database, even on the same host) have a port of their own there.
  *
+ * A process without a listener (a child that serves one connection) has to guess: every address
+ * that somebody listens at here; and, since whoever did may have stopped by now, every connection
+ * with SO_REUSEADDR, which is a listener's as a rule and handed down to what it accepts.
+ *
  * Written by the conductor before anyone asks, and only added to; read by any thread.
  */
 #include "addresses.h"
@@ -14,6 +18,7 @@
 
 #include "shim/drain.h"
 #include "shim/raw.h"
+#include "socket.h"
 
 #define NAMES 32
 
@@ -24,7 +29,7 @@ static struct {
         socklen_t length;
         struct sockaddr_un address;
     } name[NAMES];
-    _Atomic uint32_t any_name; /* any that is not the kernel's own choice */
+    _Atomic uint32_t guess; /* there is no listener here to know by */
 } known;
 
 union address {
@@ -43,9 +48,9 @@ void grace_drain_address_port(unsigned port, void *unused)
                              memory_order_release);
 }
 
-void grace_drain_address_any_name(void)
+void grace_drain_address_guess(void)
 {
-    atomic_store_explicit(&known.any_name, 1, memory_order_release);
+    atomic_store_explicit(&known.guess, 1, memory_order_release);
 }
 
 static void add_name(const struct sockaddr_un *address, socklen_t length)
@@ -55,7 +60,7 @@ static void add_name(const struct sockaddr_un *address, socklen_t length)
         if (known.name[i].length == length && memcmp(&known.name[i].address, address, length) == 0)
             return;
     if (count == NAMES) {
-        grace_drain_address_any_name();
+        grace_drain_address_guess();
         return;
     }
     known.name[count].length = length;
@@ -94,7 +99,7 @@ void grace_drain_addresses_forget(void)
     for (size_t i = 0; i < sizeof known.ports / sizeof *known.ports; i++)
         atomic_store_explicit(&known.ports[i], 0, memory_order_relaxed);
     atomic_store(&known.names, 0);
-    atomic_store(&known.any_name, 0);
+    atomic_store(&known.guess, 0);
 }
 
 /* ---- asking -------------------------------------------------------------------------------- */
@@ -124,16 +129,20 @@ static bool is_known_name(const struct sockaddr_un *address, socklen_t length)
     for (uint32_t i = 0; i < count; i++)
         if (known.name[i].length == length && memcmp(&known.name[i].address, address, length) == 0)
             return true;
-    return atomic_load_explicit(&known.any_name, memory_order_acquire) != 0 &&
+    return atomic_load_explicit(&known.guess, memory_order_acquire) != 0 &&
            !is_autobound(address, length);
 }
 
 static bool is_stream(int fd)
 {
-    int type = 0;
-    socklen_t length = sizeof type;
-    return grace_kernel(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
-           (type == SOCK_STREAM || type == SOCK_SEQPACKET);
+    int type = grace_socket_option(fd, SOL_SOCKET, SO_TYPE);
+    return type == SOCK_STREAM || type == SOCK_SEQPACKET;
+}
+
+static bool is_guessed(int fd)
+{
+    return atomic_load_explicit(&known.guess, memory_order_acquire) != 0 &&
+           grace_socket_option(fd, SOL_SOCKET, SO_REUSEADDR) > 0;
 }
 
 bool grace_drain_is_accepted(int fd)
@@ -145,7 +154,7 @@ bool grace_drain_is_accepted(int fd)
     switch (address.any.sa_family) {
     case AF_INET:
     case AF_INET6:
-        return is_known_port(port_of(&address)) && is_stream(fd);
+        return (is_known_port(port_of(&address)) || is_guessed(fd)) && is_stream(fd);
     case AF_UNIX:
         return is_known_name(&address.local, length) && is_stream(fd);
     default:

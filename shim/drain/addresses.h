@@ -2,10 +2,10 @@
 #ifndef GRACE_SHIM_DRAIN_ADDRESSES_H
 #define GRACE_SHIM_DRAIN_ADDRESSES_H
 
-/* Add a listener's address, a TCP port, or any name that a Unix socket may have. */
+/* Add a listener's address, or a TCP port; or have guessed, for want of a listener. */
 void grace_drain_address_add(int listener);
 void grace_drain_address_port(unsigned port, void *unused);
-void grace_drain_address_any_name(void);
+void grace_drain_address_guess(void);
 
 void grace_drain_addresses_forget(void);
 

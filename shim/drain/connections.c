@@ -22,11 +22,10 @@
 
 #include "hooks/kernel.h"
 #include "hooks/log.h"
+#include "shim/answers.h"
 #include "shim/drain.h"
 #include "socket.h"
 #include "threads.h"
-
-uint64_t grace_answers_sent_ms(int fd) __attribute__((weak));
 
 #define DESCRIPTORS (1 << 20)
 
@@ -111,7 +110,7 @@ static enum state judge_local(int fd, const struct grace_connections_look *how)
         return GONE;
     if (how->unknown_is_idle || grace_threads_read_from(fd))
         return IDLE;
-    uint64_t sent_ms = grace_answers_sent_ms ? grace_answers_sent_ms(fd) : 0;
+    uint64_t sent_ms = grace_answers_sent_ms(fd);
     return sent_ms != 0 && (grace_now_ms() - sent_ms) * 1000 >= how->idle_us ? IDLE : BUSY;
 }
 

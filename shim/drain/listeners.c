@@ -402,6 +402,12 @@ void grace_listeners_release(void)
     grace_holders_leave();
 }
 
+void grace_listeners_forget(void)
+{
+    atomic_store(&all.count, 0);
+    grace_holders_leave();
+}
+
 /* A listener that was shut down listens again, at its old address. */
 static void listen_again(const struct listener *listener)
 {

@@ -21,6 +21,9 @@ bool grace_listeners_close(uint64_t now_us, int signo);
 
 struct grace_listeners_count grace_listeners_count(void);
 
+/* They stay as they are; only their addresses are known. */
+void grace_listeners_forget(void);
+
 /* The drain is over: forget the originals. */
 void grace_listeners_release(void);
 

@@ -19,12 +19,9 @@
 #include "diag.h"
 #include "hooks/log.h"
 #include "listeners.h"
+#include "shim/answers.h"
 #include "shim/raw.h"
 #include "socket.h"
-
-/* The answers' part, see answer.h. */
-bool grace_answers_begin(void) __attribute__((weak));
-void grace_answers_undo(void) __attribute__((weak));
 
 #define LOOK_COST_SHARE  25
 #define LOOK_AT_LEAST_US 2000
@@ -80,9 +77,16 @@ static void add_counts(struct grace_log_line *line)
     grace_log_number(line, "idle", drain.connections.idle);
 }
 
-static void log_counts(enum grace_log_level level, const char *event, const char *what)
+/* What is said at this level. */
+static enum grace_log_level level_for(enum grace_log_level level)
+{
+    return drain.how->connections_only ? GRACE_LOG_DEBUG : level;
+}
+
+static void log_counts(enum grace_log_level wanted, const char *event, const char *what)
 {
     struct grace_log_line line;
+    enum grace_log_level level = level_for(wanted);
     if (!grace_log_wants(level))
         return;
     unsigned listeners = drain.listeners.private_ones + drain.listeners.shared;
@@ -101,7 +105,7 @@ static void log_end(const char *why_cut, unsigned cut)
 {
     struct grace_log_line line;
     uint64_t ms = (grace_now_us() - drain.began_us) / 1000;
-    grace_log_begin(&line, cut > 0 ? GRACE_LOG_WARNING : GRACE_LOG_INFO, "drain-end");
+    grace_log_begin(&line, level_for(cut > 0 ? GRACE_LOG_WARNING : GRACE_LOG_INFO), "drain-end");
     grace_log_say(&line, ms < 1000 ? "drained in %llums" : "drained in %llu.%llus",
                   (unsigned long long)(ms < 1000 ? ms : ms / 1000),
                   (unsigned long long)(ms % 1000 / 100));
@@ -228,23 +232,24 @@ static const char *close_and_watch(void)
 static bool prepare(void)
 {
     bool listens = grace_listeners_find();
+    if (drain.how->connections_only)
+        grace_listeners_forget();
     if (!listens) {
         /* A child that serves one connection and closed the listener; a server of inetd's. */
         grace_diag_listening_ports(grace_drain_address_port, NULL);
-        grace_drain_address_any_name();
+        grace_drain_address_guess();
     }
     if (!grace_connections_begin())
         return false;
     drain.began_us = drain.changed_us = grace_now_us();
     memset(&drain.connections, 0, sizeof drain.connections);
     look(0, false);
-    return listens || any_connection();
+    return (listens && !drain.how->connections_only) || any_connection();
 }
 
 static void take_back(void)
 {
-    if (grace_answers_undo)
-        grace_answers_undo();
+    grace_answers_undo();
     grace_listeners_put_back();
     grace_drain_addresses_forget();
     memset(&drain.listeners, 0, sizeof drain.listeners);
@@ -268,7 +273,7 @@ enum grace_drain_end grace_drain(const struct grace_drain_how *how)
     const char *why = "";
     if (!is_wanted_back()) {
         log_counts(GRACE_LOG_INFO, "drain-begin", "draining");
-        if (plan()->http && grace_answers_begin)
+        if (plan()->http)
             grace_answers_begin();
         why = close_and_watch();
     }

@@ -109,17 +109,27 @@ bool grace_drain_woke(const siginfo_t *info)
     return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &wake_request;
 }
 
-static void wake(const char *thread, int signo)
+static void wake(int tid, int signo)
 {
     siginfo_t request;
-    int tid = 0;
-    for (; *thread >= '0' && *thread <= '9'; thread++)
-        tid = tid * 10 + (*thread - '0');
     memset(&request, 0, sizeof request);
     request.si_signo = signo;
     request.si_code = SI_QUEUE;
     request.si_value.sival_ptr = (void *)(uintptr_t)&wake_request;
     grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request);
+}
+
+void grace_drain_wake_self(int signo)
+{
+    wake(grace_gettid(), signo);
+}
+
+static int number_of(const char *digits)
+{
+    int number = 0;
+    for (; *digits >= '0' && *digits <= '9'; digits++)
+        number = number * 10 + (*digits - '0');
+    return number;
 }
 
 void grace_threads_wake_accept(int fd, int signo)
@@ -132,7 +142,7 @@ void grace_threads_wake_accept(int fd, int signo)
         struct call call;
         bool known = call_of(thread, &call);
         if (!known || ((call.number == SYS_accept || call.number == SYS_accept4) && call.fd == fd))
-            wake(thread, signo);
+            wake(number_of(thread), signo);
     }
     grace_kernel_list_end(&listing);
 }

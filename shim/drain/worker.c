@@ -3,6 +3,9 @@
  * drains its own connections first; then it dies by that signal, as it would have. That is also
  * how it ends when it has nothing more to do and exits before the drain is over.
  *
+ * One that is forked while its parent drains serves a connection of the parent's: it goes along,
+ * without a signal and without an end of ours.
+ *
  * Only a process that fork made has memory of its own to do this in: a child of vfork or
  * posix_spawn shares its parent's. The former are told by the handler that fork runs in them.
  */
@@ -21,17 +24,24 @@
 #define FLUSH_PATIENCE_MS 800
 
 static struct {
-    _Atomic int32_t pid; /* of this process, when it was forked; 0: it was not */
-    _Atomic uint32_t draining;
-    _Atomic uint32_t cut;
+    _Atomic int32_t pid;         /* of this process, when it was forked; 0: it was not */
+    _Atomic uint32_t dies;       /* enum below */
+    _Atomic uint32_t goes_along; /* enum below */
+    _Atomic uint64_t cut_ms;
     uint64_t began_ms;
     int signo;
     siginfo_t info;
 } worker;
 
+/* A signal that kills it: none came, one did, and what is known of it is written down. */
+enum { LIVES, STRUCK, DIES };
+
+/* Forked while its parent drained: no, its thread has still to be started, or runs. */
+enum { ALONE, TO_GO_ALONG, GOES_ALONG };
+
 static bool is_off(void)
 {
-    return atomic_load(&worker.cut) != 0;
+    return atomic_load(&worker.cut_ms) != 0;
 }
 
 static _Noreturn void end(void)
@@ -55,43 +65,88 @@ static _Alignas(64) char stack[GRACE_LAUNCH_STACK];
 static struct grace_launch launch = {
     .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
 
+/* The second cuts the drain short; a third ends the process whatever hangs. */
 static void another_signal(void)
 {
-    if (grace_now_ms() - worker.began_ms < SECOND_SIGNAL_AFTER_MS ||
+    uint64_t now = grace_now_ms(), uncut = 0;
+    if (atomic_load(&worker.dies) != DIES || now - worker.began_ms < SECOND_SIGNAL_AFTER_MS ||
         grace_shim.plan->second_signal == GRACE_SECOND_IGNORE)
         return;
-    atomic_store(&worker.cut, 1);
-    grace_stop_bell_ring();
+    if (atomic_compare_exchange_strong(&worker.cut_ms, &uncut, now))
+        grace_stop_bell_ring();
+    else if (now - uncut >= SECOND_SIGNAL_AFTER_MS)
+        end();
 }
 
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context)
 {
-    uint32_t no = 0;
+    uint32_t lives = LIVES;
     bool by_itself = info->si_code == SI_TKILL && info->si_pid == grace_getpid();
     if (atomic_load(&worker.pid) != grace_getpid())
         return false;
-    if (atomic_load(&worker.draining) == 0 && (by_itself || !grace_drain_has_work()))
+    if (atomic_load(&worker.dies) == LIVES &&
+        (by_itself || !(atomic_load(&worker.goes_along) != ALONE || grace_drain_has_work())))
         return false;
-    if (!atomic_compare_exchange_strong(&worker.draining, &no, 1)) {
+    if (!atomic_compare_exchange_strong(&worker.dies, &lives, STRUCK)) {
         another_signal();
         return true;
     }
     worker.signo = signo;
     worker.info = *info;
     worker.began_ms = grace_now_ms();
-    grace_launch(&launch, signo, context);
+    atomic_store(&worker.dies, DIES);
+    if (atomic_load(&worker.goes_along) == ALONE)
+        grace_launch(&launch, signo, context);
     return true;
+}
+
+/* ---- forked while its parent drains -------------------------------------------------------- */
+
+/* No signal came here, and none kills it; but a client that never pauses would hold it for ever. */
+static void *conductor_of_late(void *unused)
+{
+    const struct grace_drain_how how = {
+        .until_ms = grace_now_ms() + grace_shim.plan->deadline_ms,
+        .is_off = is_off,
+        .connections_only = true,
+    };
+    grace_drain(&how);
+    grace_drain_forget();
+    atomic_store(&worker.goes_along, ALONE);
+    if (atomic_load(&worker.dies) == DIES)
+        end();
+    return unused;
+}
+
+static void go_alone(void)
+{
+    atomic_store(&worker.goes_along, ALONE);
+}
+
+static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK];
+static struct grace_launch late_launch = {
+    .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
+
+void grace_drain_worker_woke(int signo, const ucontext_t *context)
+{
+    uint32_t to_go = TO_GO_ALONG;
+    if (atomic_load(&worker.pid) == grace_getpid() &&
+        atomic_compare_exchange_strong(&worker.goes_along, &to_go, GOES_ALONG))
+        grace_launch(&late_launch, signo, context);
 }
 
 bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context)
 {
-    return grace_launch_retry(&launch, info, context);
+    return grace_launch_retry(&launch, info, context) ||
+           grace_launch_retry(&late_launch, info, context);
 }
+
+/* ---- its end ------------------------------------------------------------------------------- */
 
 void grace_drain_worker_ends(enum grace_cause cause, int status)
 {
     struct grace_flushed flushed;
-    if (atomic_load(&worker.draining) == 0 || atomic_load(&worker.pid) != grace_getpid())
+    if (atomic_load(&worker.dies) != DIES || atomic_load(&worker.pid) != grace_getpid())
         return;
     if (cause == GRACE_CAUSE_EXIT && status >= 0)
         return; /* what exit does comes first; then we are called again */
@@ -102,12 +157,22 @@ void grace_drain_worker_ends(enum grace_cause cause, int status)
 
 /* ---- becoming one -------------------------------------------------------------------------- */
 
+/* The signal by which the parent is being stopped, or this process's own forebear; 0: it is not. */
+static int stop_under_way(void)
+{
+    return atomic_load(&worker.dies) == DIES ? worker.signo : grace_stop_drains_by();
+}
+
 static void begin_as_child(void)
 {
+    int signo = stop_under_way();
     atomic_store(&worker.pid, grace_getpid());
-    atomic_store(&worker.draining, 0);
+    atomic_store(&worker.dies, LIVES);
+    atomic_store(&worker.goes_along, signo != 0 ? TO_GO_ALONG : ALONE);
     grace_holders_begin_as_child();
     grace_drain_forget();
+    if (signo != 0)
+        grace_drain_wake_self(signo); /* a thread is started where that is safe */
 }
 
 void grace_drain_setup(void)
