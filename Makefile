@@ -21,7 +21,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
 PLUGINS   := flush metrics unlink backup snapshot
 # … and those that talk to somebody else:
-PLUGINS   += http redis ready
+PLUGINS   += http redis ready sql
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
 shim_src   := $(wildcard shim/*.c shim/*/*.c)
@@ -62,7 +62,9 @@ $(BUILD)/hooks/metrics.so: $(BUILD)/obj/hooks/parts/lock_folder.o $(BUILD)/obj/c
 $(BUILD)/hooks/http.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/redis.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/ready.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand text) $(BUILD)/obj/config/utf8.o
+$(BUILD)/hooks/sql.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
 http_libs  = -lcurl
+sql_libs   = -lpq -lsqlite3
 redis_libs = -lhiredis -lssl -lcrypto
 $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
