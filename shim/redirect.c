@@ -82,7 +82,7 @@ struct walk {
 
 /* ---- one object ---------------------------------------------------------------------------- */
 
-static bool covers(const struct dl_phdr_info *info, const void *address, ElfW(Word) flags)
+static bool covers(const struct dl_phdr_info *info, const void *address, unsigned flags)
 {
     for (size_t i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
@@ -94,7 +94,7 @@ static bool covers(const struct dl_phdr_info *info, const void *address, ElfW(Wo
 }
 
 /* The loader writes addresses over the offsets in this section, but not in every object. */
-static const char *at(const struct dl_phdr_info *info, ElfW(Addr) value)
+static const char *at(const struct dl_phdr_info *info, uintptr_t value)
 {
     return (const char *)(value < info->dlpi_addr ? value + info->dlpi_addr : value);
 }
