@@ -176,10 +176,15 @@ static const struct part {
     const char *name;
     void (*measure)(void);
 } parts[] = {
-    {"startup", bench_startup}, {"latency", bench_latency},
-    {"hooks", bench_hooks},     {"instructions", bench_instructions},
-    {"size", bench_size},       {"guardian", bench_guardian},
-    {"drain", bench_drain},     {"drain-cost", bench_drain_cost},
+    {"startup", bench_startup},
+    {"latency", bench_latency},
+    {"hooks", bench_hooks},
+    {"instructions", bench_instructions},
+    {"size", bench_size},
+    {"guardian", bench_guardian},
+    {"forks", bench_forks},
+    {"drain", bench_drain},
+    {"drain-cost", bench_drain_cost},
 };
 
 static void measure(const char *only)

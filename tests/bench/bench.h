@@ -88,6 +88,7 @@ void bench_hooks(void);
 void bench_instructions(void);
 void bench_size(void);
 void bench_guardian(void);
+void bench_forks(void);
 void bench_drain(void);
 void bench_drain_cost(void);
 
