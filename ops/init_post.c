@@ -23,7 +23,7 @@ extern char **environ;
 #define STARTS_MAX 4
 
 /* For what we start beside the target: what preloads do to it is not for them, nor for hooks. */
-static char *const *without_preload(void)
+static char **without_preload(void)
 {
     size_t count = 0, kept = 0;
     while (environ[count] != NULL)
@@ -117,10 +117,13 @@ static pid_t execute(const struct grace_post *post, pid_t owner, int pidfd, int 
                     pid,
                     GRACE_GUARDIAN_TOLD,
                     NULL};
-    char *const *environment = without_preload();
+    char **environment = without_preload();
     pid_t child = fork();
-    if (child != 0)
+    if (child != 0) {
+        if (environment != environ)
+            free(environment);
         return child;
+    }
     setsid();
     place_descriptors((const int[3]){post->ledger_fd, pidfd, told});
     execve(SELF, argv, environment);

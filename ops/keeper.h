@@ -17,7 +17,7 @@ struct grace_keeper {
     struct grace_plan *plan;
     struct grace_loaded_hook *hooks;
     int *servers; /* what ops/servers.h keeps for each hook; NULL: there is none */
-    bool *ran; /* our own memory of it: the ledger's word is not enough to run a hook twice */
+    bool *ran;    /* our own memory of it: the ledger's word is not enough to run a hook twice */
     struct grace_ledger *ledger;
     const char *program;
     int pid;        /* the owner's */

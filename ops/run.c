@@ -9,6 +9,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -303,13 +304,15 @@ static int start(struct run *run)
     if (result != EX_OK)
         return result;
     say_what(run, &order, stays);
+    if (run->only_check)
+        return EX_OK;
     order.argv = words_for(run);
     order.environment = environ;
     if (order.argv == NULL)
         return EX_OSERR;
-    if (run->only_check)
-        return EX_OK;
-    return stays ? grace_init(&order) : become(&order);
+    result = stays ? grace_init(&order) : become(&order);
+    free((void *)(uintptr_t)order.argv);
+    return result;
 }
 
 int grace_run_main(int argc, char **argv)

@@ -200,11 +200,10 @@ END_TEST
 START_TEST(a_platform_stands_in_the_json)
 {
     write_file("t.conf", "%s", FORTY_SECONDS);
-    struct process *grace =
-        start(BARE, "sh", "-c",
-              "\"$0\" check --json --for=docker \"$1\" | /usr/bin/python3 -c \"import json,sys; "
-              "o = json.load(sys.stdin); print(o['platform'], len(o['problems']))\"",
-              product("grace"), here("t.conf"));
+    static const char look[] =
+        "\"$0\" check --json --for=docker \"$1\" | /usr/bin/python3 -c \"import json,sys; "
+        "o = json.load(sys.stdin); print(o['platform'], len(o['problems']))\"";
+    struct process *grace = start(BARE, "sh", "-c", look, product("grace"), here("t.conf"));
     wait_end(grace);
     expect_text(contents(grace->out),
                 "{'name': 'docker', 'limit_ms': 10000, 'longest_ms': 40000} 3\n");

@@ -21,11 +21,10 @@ static struct process *inspect(const char *what)
  */
 static char *json_of(const char *what, const char *expression)
 {
-    struct process *grace =
-        start(BARE, "sh", "-c",
-              "\"$0\" inspect --json \"$1\" | /usr/bin/python3 -c \"import json,sys; "
-              "o = json.load(sys.stdin); print($2)\"",
-              product("grace"), what, expression);
+    static const char pipe[] =
+        "\"$0\" inspect --json \"$1\" | /usr/bin/python3 -c \"import json,sys; "
+        "o = json.load(sys.stdin); print($2)\"";
+    struct process *grace = start(BARE, "sh", "-c", pipe, product("grace"), what, expression);
     wait_end(grace);
     expect_text(contents(grace->err), "");
     return contents(grace->out);
@@ -97,11 +96,10 @@ START_TEST(rights_count_for_who_asks)
 {
     static const unsigned char raw[20] = {1, 0, 0, 2, 0, 4}; /* effective; net_bind_service */
     expect(chmod(story_directory(), 0755) == 0);
-    expect_status(run(BARE, "sh", "-c",
-                      "cp \"$0\" grace; for n in user group caps plain; do cp /bin/true $n; done; "
-                      "chmod 4755 user; chmod 2755 group; chmod 755 caps grace",
-                      product("grace")),
-                  EXITED(0));
+    static const char make[] =
+        "cp \"$0\" grace; for n in user group caps plain; do cp /bin/true $n; done; "
+        "chmod 4755 user; chmod 2755 group; chmod 755 caps grace";
+    expect_status(run(BARE, "sh", "-c", make, product("grace")), EXITED(0));
     expect(setxattr(here("caps"), "security.capability", raw, sizeof raw, 0) == 0);
     static const char *const names[] = {"user", "group", "caps", "plain"};
     static const char *const why[] = {"set-user-ID (0)", "set-group-ID (0)", "file capabilities",

@@ -74,10 +74,10 @@ END_TEST
 START_TEST(a_set_user_id_program_is_supervised)
 {
     expect(chmod(story_directory(), 0777) == 0);
-    expect_status(run(BARE, "sh", "-c",
-                      "mkdir bin && cp \"$0\" \"$1\" bin && cp \"$2\" bin/outsider && chmod 4755 "
-                      "bin/outsider",
-                      product("grace"), product("libgrace.so"), program("guardian_target")),
+    static const char copy[] = "mkdir bin && cp \"$0\" \"$1\" bin && cp \"$2\" bin/outsider && "
+                               "chmod 4755 bin/outsider";
+    expect_status(run(BARE, "sh", "-c", copy, product("grace"), product("libgrace.so"),
+                      program("guardian_target")),
                   EXITED(0));
     config("%s", three_phases());
     expect(chmod(here("grace.conf"), 0644) == 0);
