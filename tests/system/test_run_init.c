@@ -75,9 +75,8 @@ static const struct {
 START_TEST(the_status_is_that_of_other_inits_and_of_a_bare_program)
 {
     const char *script = endings[_i].script;
-    for
-        EACH_INIT(init)
-    expect_status(wait_end(FIRST(init, "sh", "-c", script)), endings[_i].first);
+    for (int init = GRACE; init < INITS; init++)
+        expect_status(wait_end(FIRST(init, "sh", "-c", script)), endings[_i].first);
     expect_status(run(BARE, "sh", "-c", script), endings[_i].bare);
     expect_status(wait_end(INIT("sh", "-c", script)), endings[_i].bare);
 }
