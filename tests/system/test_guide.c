@@ -1,0 +1,94 @@
+/*
+ * The guide for plugin authors, hooks/README.md, is followed word by word: each block with a file's
+ * name is written, each block of commands is run, and what it says is what the next block shows.
+ */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The rest of a line that opens a block; NULL when it opens none. */
+static char *opened_by(const char *line)
+{
+    return strncmp(line, "```", 3) == 0 ? text("%s", line + 3) : NULL;
+}
+
+/* Like a terminal in which libgrace is installed. */
+static void install(void)
+{
+    environment("PATH", text("%s:/usr/local/bin:/usr/bin:/bin", here("bin")));
+    environment("CPATH", here("include"));
+    expect(system(text("cd '%s' && mkdir bin include guide && cp '%s' include && ln -s '%s' bin",
+                       story_directory(), source("hooks/grace_hook.h"), product("grace"))) == 0);
+}
+
+static char *run_block(const char *commands)
+{
+    write_file("commands", "set -e\n%s", commands);
+    struct process *shell = launch(&(struct launch){
+        .way = BARE, .argv = ARGV("/bin/sh", here("commands")), .directory = here("guide")});
+    expect(wait_end(shell) == EXITED(0), "%s\n%s%s", commands, contents(shell->out),
+           contents(shell->err));
+    return contents(shell->out);
+}
+
+START_TEST(every_block_of_the_guide_holds)
+{
+    char *guide = contents(source("hooks/README.md")), *rest, *block = NULL, *kind = NULL;
+    char *said = text("%s", "");
+    unsigned files = 0, runs = 0, shown = 0;
+    install();
+    for (char *line = strsep(&guide, "\n"); line != NULL; line = strsep(&guide, "\n")) {
+        if (kind == NULL) {
+            kind = opened_by(line);
+            block = text("%s", "");
+            continue;
+        }
+        if (strcmp(line, "```") != 0) {
+            block = text("%s%s\n", block, line);
+            continue;
+        }
+        rest = strchr(kind, ' ');
+        if (rest != NULL) {
+            write_file(text("guide/%s", rest + 1), "%s", block);
+            files++;
+        } else if (strcmp(kind, "sh") == 0) {
+            said = run_block(block);
+            runs++;
+        } else {
+            expect_text(kind, "text");
+            expect_text(said, block);
+            shown++;
+        }
+        kind = NULL;
+    }
+    expect(files == 5 && runs >= 7 && shown == 3, "%u %u %u", files, runs, shown);
+}
+END_TEST
+
+/* README.md shows the smallest one. */
+START_TEST(the_hook_of_the_readme_holds)
+{
+    install();
+    expect(system(text("sed -n '/^    #include <grace_hook.h>/,/NULL, run, NULL};/s/^    //p' '%s'"
+                       " > '%s'",
+                       source("README.md"), here("guide/last-stop.c"))) == 0);
+    char *said =
+        run_block("cc -Wall -Werror -shared -fPIC -o last-stop.so last-stop.c\n"
+                  "echo 'hooks = ( { name = \"s\"; plugin = \"./last-stop.so\"; } );' > h.conf\n"
+                  "grace run --init -c h.conf -- sh -c 'kill -KILL $$' || true\n"
+                  "cat last-stop\n");
+    expect_text(said, "sh ended by killed\n");
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("guide");
+    TCase *group = story_case(all, "guide");
+    tcase_add_test(group, every_block_of_the_guide_holds);
+    tcase_add_test(group, the_hook_of_the_readme_holds);
+    return all;
+}
