@@ -89,10 +89,14 @@ static enum grace_answer_step no_beginning(struct grace_answer *answer)
 {
     answer->state = answer->back;
     if (answer->state == GRACE_ANSWER_BODY) {
+        bool is_over = answer->left == answer->matched,
+             is_too_much = answer->left < answer->matched;
         answer->untouched = answer->matched == 0;
-        if (answer->left <= answer->matched)
-            answer->state = GRACE_ANSWER_MIDDLE;
-        answer->left -= answer->left < answer->matched ? answer->left : answer->matched;
+        answer->left -= is_too_much ? answer->left : answer->matched;
+        answer->back = GRACE_ANSWER_MIDDLE;
+        answer->between = true;
+        if (is_over || is_too_much)
+            answer->state = is_over ? GRACE_ANSWER_BEGIN : GRACE_ANSWER_MIDDLE;
     }
     answer->matched = 0;
     return GRACE_STEP_AGAIN;
