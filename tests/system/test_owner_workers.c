@@ -72,10 +72,11 @@ END_TEST
 
 /* ---- Python's pool of processes -------------------------------------------------------------- */
 
-/* Where a worker was killed by SIGKILL the handler leaves by _exit: CPython's own end of a pool
- * then waits now and then for a lock that nobody gives back, bare too. */
+/* The handler leaves by _exit: with a worker killed, the end of a pool waits now and then for a
+ * lock that nobody gives back, bare too. And no signal.pause(): a signal that comes right before it
+ * would have it wait for another one. */
 
-static const char pool[] = "import multiprocessing as m, os, signal, sys\n"
+static const char pool[] = "import multiprocessing as m, os, signal, sys, time\n"
                            "def work(n):\n"
                            "    if n == 7: os.kill(os.getpid(), int(sys.argv[2]))\n"
                            "    return n * n\n"
@@ -90,7 +91,7 @@ static const char pool[] = "import multiprocessing as m, os, signal, sys\n"
                            "        print(p.map(work, [1, 2, 3]), flush=True)\n"
                            "        if sys.argv[3] == 'ends': sys.exit(3)\n"
                            "        print('ready', flush=True)\n"
-                           "        signal.pause()\n";
+                           "        while True: time.sleep(0.05)\n";
 
 static char *play_pool(enum way way, const char *method, const char *killer, const char *end)
 {
