@@ -21,7 +21,7 @@ PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interpo
 # what it needs of files in a folder of its name, and of libraries in NAME_libs.
 PLUGINS   := flush metrics unlink backup snapshot
 # … and those that talk to somebody else:
-PLUGINS   += http redis ready sql
+PLUGINS   += http redis ready sql notify
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
 shim_src   := $(wildcard shim/*.c shim/*/*.c)
@@ -63,6 +63,7 @@ $(BUILD)/hooks/http.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/s
 $(BUILD)/hooks/redis.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/ready.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand text) $(BUILD)/obj/config/utf8.o
 $(BUILD)/hooks/sql.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand parts/secret text) $(BUILD)/obj/config/utf8.o
+$(BUILD)/hooks/notify.so: $(patsubst %,$(BUILD)/obj/hooks/%.o,parts/expand text) $(BUILD)/obj/config/utf8.o
 http_libs  = -lcurl
 sql_libs   = -lpq -lsqlite3
 redis_libs = -lhiredis -lssl -lcrypto
