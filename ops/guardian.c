@@ -220,7 +220,9 @@ static void serve(struct guardian *guardian)
         return;
     turn_to_named(guardian);
     uint32_t stage = atomic_load(&keeper->ledger->stage);
-    if (guardian->began_ms == 0 && is_enforced(guardian, stage))
+    if (stage == GRACE_STAGE_RUNNING)
+        guardian->began_ms = 0; /* also after a stop that was taken back */
+    else if (guardian->began_ms == 0 && is_enforced(guardian, stage))
         guardian->began_ms = now;
     grace_keeper_read_cause(keeper);
     keeper->deadline_ms =

@@ -4,6 +4,7 @@
  *
  *   OPEN ──▶ CLOSING: no new connection begins; those in the backlog are still accepted
  *        ──▶ SILENT:  the descriptor is another listener, to which nobody ever connects
+ *        ──▶ RETURNED: the stop was taken back, and the descriptor is what it was
  *
  * A TCP listener of this process alone gets a packet filter that drops what would begin a
  * connection (a client tries again after a second). When its backlog is empty and no handshake is
@@ -48,7 +49,7 @@
 /* Originals are kept out of the way of the target's own descriptors. */
 #define KEPT_FROM 512
 
-enum { OPEN, CLOSING, SILENT };
+enum { OPEN, CLOSING, SILENT, RETURNED };
 
 struct listener {
     int fd;
@@ -359,11 +360,11 @@ bool grace_accept_again(int fd)
     if (listener == NULL || came_from_poll(listener))
         return false;
     /* Shut down and empty; in a moment it is the silent one. */
-    while (atomic_load(&listener->state) != SILENT && atomic_load(&grace_accept_guard) != 0) {
+    while (atomic_load(&listener->state) < SILENT) {
         struct timespec moment = {0, 1000000};
         grace_kernel(SYS_nanosleep, &moment, NULL);
     }
-    return true;
+    return grace_socket_listens(fd); /* it is the target's to close it meanwhile */
 }
 
 /* ---- afterwards ---------------------------------------------------------------------------- */
@@ -408,35 +409,83 @@ void grace_listeners_forget(void)
     grace_holders_leave();
 }
 
+/* A Unix socket that was shut down remains so: another one takes its name, with its rights. */
+static void make_again(struct listener *listener)
+{
+    const struct sockaddr_un *address = (const void *)&listener->address;
+    const char *path = address->sun_path;
+    struct stat rights;
+    bool has_path = listener->length > sizeof(sa_family_t) && path[0] != '\0';
+    bool known = has_path && stat(path, &rights) == 0;
+    grace_kernel(SYS_close, listener->kept);
+    if (known)
+        grace_kernel(SYS_unlinkat, AT_FDCWD, path, 0);
+    listener->kept = (int)grace_kernel(
+        SYS_socket, AF_UNIX,
+        listener->type | SOCK_CLOEXEC | (listener->flags & O_NONBLOCK ? SOCK_NONBLOCK : 0), 0);
+    grace_kernel(SYS_bind, listener->kept, address, listener->length);
+    if (!known)
+        return;
+    grace_kernel(SYS_fchownat, AT_FDCWD, path, rights.st_uid, rights.st_gid, 0);
+    grace_kernel(SYS_fchmodat, AT_FDCWD, path, rights.st_mode & 07777);
+}
+
 /* A listener that was shut down listens again, at its old address. */
-static void listen_again(const struct listener *listener)
+static void listen_again(struct listener *listener)
 {
     if (listener->domain == AF_UNIX)
-        return;
-    grace_kernel(SYS_bind, listener->kept, &listener->address, listener->length);
+        make_again(listener);
+    else
+        grace_kernel(SYS_bind, listener->kept, &listener->address, listener->length);
     if (grace_kernel(SYS_listen, listener->kept, listener->backlog) != 0)
         grace_log(GRACE_LOG_ERROR, "drain", "listener %d cannot listen again", listener->fd);
 }
 
+/* Whoever sits in accept of the silent one is woken, and makes the call anew. */
 static void put_back(struct listener *listener)
 {
     int unused = 0;
     if (listener->kept >= 0) {
-        if (is_ours(listener) && !grace_socket_listens(listener->kept))
-            listen_again(listener);
+        grace_kernel(SYS_shutdown, listener->fd, SHUT_RD);
         replace(listener, grace_socket_inode(listener->fd), listener->kept);
         grace_kernel(SYS_close, listener->kept);
+        listener->kept = -1;
     }
     if (listener->filtered)
         grace_kernel(SYS_setsockopt, listener->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused,
                      sizeof unused);
+    atomic_store(&listener->state, RETURNED);
+}
+
+/* A copy of one that had to be made again becomes a copy of the new one. */
+static void make_copies_listen(uint32_t index)
+{
+    struct listener *first = &all.list[index];
+    bool was_shut = is_ours(first) && atomic_load(&first->state) != OPEN &&
+                    !grace_socket_listens(first->kept >= 0 ? first->kept : first->fd);
+    bool was_unix =
+        is_ours(first) && atomic_load(&first->state) != OPEN && first->domain == AF_UNIX;
+    if (first->kept < 0 && (was_shut || was_unix))
+        first->kept = duplicate(first->fd);
+    if ((!was_shut && !was_unix) || first->kept < 0)
+        return;
+    listen_again(first);
+    for (uint32_t i = index + 1; i < atomic_load(&all.count); i++) {
+        struct listener *copy = &all.list[i];
+        if (copy->cookie != first->cookie || first->domain != AF_UNIX)
+            continue;
+        if (copy->kept >= 0)
+            grace_kernel(SYS_close, copy->kept);
+        copy->kept = duplicate(first->kept);
+    }
 }
 
 void grace_listeners_put_back(void)
 {
     for (uint32_t i = 0; i < atomic_load(&all.count); i++)
+        if (!is_copy(i))
+            make_copies_listen(i);
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++)
         put_back(&all.list[i]);
-    atomic_store(&all.count, 0);
-    atomic_store(&grace_accept_guard, 0);
     grace_holders_leave();
 }

@@ -253,6 +253,7 @@ static void take_back(void)
     grace_listeners_put_back();
     grace_drain_addresses_forget();
     memset(&drain.listeners, 0, sizeof drain.listeners);
+    memset(&drain.connections, 0, sizeof drain.connections);
     show(GRACE_DRAIN_NONE);
     atomic_store(&drain.begun, 0);
     grace_log(GRACE_LOG_WARNING, "drain-end",
