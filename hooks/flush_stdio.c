@@ -23,6 +23,15 @@
 #define TAKEN_MAX  256
 #define PASSES_MAX 64
 
+/* A thread that writes all the time holds its stream's lock most of the time, for moments: it is
+ * tried this often in a row, and again after a pause, for so long. One that hangs costs no more. */
+#define TRIES          2000
+#define AGAIN_AFTER_US 500
+#define AGAIN_FOR_MS   200
+
+/* Streams that are remembered as done: those that others fill again are not waited for again. */
+#define DONE_MAX 512
+
 /* glibc, exported since 2.2; weak, so that another libc leaves us with the standard streams only.
  */
 extern void _IO_list_lock(void) __attribute__((weak));
@@ -45,35 +54,56 @@ static bool takes_output(int fd, uint64_t deadline_ms)
     }
 }
 
-/* With the FILE's lock held. */
-static void flush_locked(FILE *file, uint64_t deadline_ms, struct grace_flushed *result)
+/* With the FILE's lock held. True when it holds nothing any more. */
+static bool flush_locked(FILE *file, uint64_t deadline_ms, struct grace_flushed *result)
 {
     if (__fpending(file) == 0)
-        return;
+        return true;
     int fd = fileno_unlocked(file); /* -1: memory or cookie streams */
-    if (fd >= 0 && !takes_output(fd, deadline_ms))
+    if (fd >= 0 && !takes_output(fd, deadline_ms)) {
         result->stuck++;
-    else if (fflush_unlocked(file) == 0)
-        result->flushed++;
-    else
+        return false;
+    }
+    if (fflush_unlocked(file) != 0) {
         result->failed++;
+        return false;
+    }
+    result->flushed++;
+    return true;
 }
 
 /* Streams that hold output, their locks taken by us. */
 struct taken {
     FILE *files[TAKEN_MAX];
     unsigned count;
+    const struct done *done;
 };
+
+/* Streams that have been written once in this call. */
+struct done {
+    const FILE *files[DONE_MAX];
+    unsigned count;
+};
+
+static bool is_done(const struct done *done, const FILE *file)
+{
+    for (unsigned i = 0; i < done->count; i++)
+        if (done->files[i] == file)
+            return true;
+    return false;
+}
 
 static void take(FILE *file, struct taken *taken, struct grace_flushed *result)
 {
     /* Read without its lock, which is enough to pass over the many that hold nothing. */
-    if (__fpending(file) == 0)
+    if (__fpending(file) == 0 || is_done(taken->done, file))
         return;
-    if (ftrylockfile(file) == 0)
-        taken->files[taken->count++] = file;
-    else
-        result->skipped++;
+    for (unsigned try = 0; try < TRIES; try++)
+        if (ftrylockfile(file) == 0) {
+            taken->files[taken->count++] = file;
+            return;
+        }
+    result->skipped++;
 }
 
 /* Whether libc has a list of all streams that can be walked. */
@@ -105,27 +135,44 @@ static void take_standard(struct taken *taken, struct grace_flushed *result)
 
 /* One pass: what it could not write is counted anew, since the next one meets it again. */
 static unsigned flush_pass(void (*take_some)(struct taken *, struct grace_flushed *),
-                           uint64_t deadline_ms, struct grace_flushed *result)
+                           uint64_t deadline_ms, struct done *done, struct grace_flushed *result)
 {
-    struct taken taken = {.count = 0};
+    struct taken taken = {.count = 0, .done = done};
     result->skipped = result->stuck = result->failed = 0;
     take_some(&taken, result);
     for (unsigned i = 0; i < taken.count; i++) {
-        flush_locked(taken.files[i], deadline_ms, result);
+        bool written = flush_locked(taken.files[i], deadline_ms, result);
         funlockfile(taken.files[i]);
+        if (written && done->count < DONE_MAX)
+            done->files[done->count++] = taken.files[i];
     }
     return taken.count;
 }
 
-static void flush_all(uint64_t deadline_ms, struct grace_flushed *result)
+/* All streams, as far as their locks can be had now. */
+static void flush_listed(uint64_t deadline_ms, struct done *done, struct grace_flushed *result)
 {
-    flush_pass(take_standard, deadline_ms, result);
     for (unsigned pass = 0; has_list() && pass < PASSES_MAX; pass++) {
         unsigned before = result->flushed;
         /* Again only if there may be more: the array was full, and all in it is done with. */
-        if (flush_pass(take_listed, deadline_ms, result) < TAKEN_MAX ||
+        if (flush_pass(take_listed, deadline_ms, done, result) < TAKEN_MAX ||
             result->flushed - before < TAKEN_MAX)
             return;
+    }
+}
+
+static void flush_all(uint64_t deadline_ms, struct grace_flushed *result)
+{
+    const struct timespec pause = {0, AGAIN_AFTER_US * 1000};
+    struct done done;
+    done.count = 0;
+    uint64_t until = grace_kernel_now_ms() + AGAIN_FOR_MS;
+    until = until < deadline_ms ? until : deadline_ms;
+    flush_pass(take_standard, deadline_ms, &done, result);
+    flush_listed(deadline_ms, &done, result);
+    while (result->skipped > 0 && has_list() && grace_kernel_now_ms() < until) {
+        grace_kernel(SYS_nanosleep, &pause, NULL);
+        flush_listed(deadline_ms, &done, result);
     }
 }
 

@@ -12,8 +12,8 @@ struct grace_flushed {
 };
 
 /*
- * Flush the output of each open FILE whose lock is free at this moment, and whose descriptor takes
- * output within patience_ms (all together). Input is left as it is: read-ahead of a seekable input
+ * Flush the output of each open FILE whose lock is free for a moment within the next fifth of a
+ * second, and whose descriptor takes output within patience_ms (all together). Input is left as it is: read-ahead of a seekable input
  * stream is given back by exit() only, and an end by a signal never did so.
  *
  * Three things can make it wait longer than that, so call it on a thread that can be abandoned:
