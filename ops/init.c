@@ -97,7 +97,10 @@ _Noreturn static void become_target(int link, pid_t parent)
     sigprocmask(SIG_SETMASK, &init.old_mask, NULL);
     execve(init.order->path, init.order->argv, environ);
     int error = errno;
-    _exit(write(link, &error, sizeof error) == (ssize_t)sizeof error ? 127 : EX_OSERR);
+    if (write(link, &error, sizeof error) == (ssize_t)sizeof error &&
+        read(link, &go, 1) < 0) /* the guardian must not see us end before it is told off */
+        _exit(EX_OSERR);
+    _exit(127);
 }
 
 /* ---- starting ------------------------------------------------------------------------------- */
@@ -150,20 +153,28 @@ static int start_target(void)
     pid_t pid = fork();
     if (pid < 0)
         return errno;
-    if (pid == 0)
+    if (pid == 0) {
+        close(link[0]);
         become_target(link[1], self);
+    }
     close(link[1]);
     setpgid(pid, pid); /* whoever of the two is first */
     init.target = pid;
     keep_only((int *[]){&init.post.ledger_fd, &link[0], &init.terminal.fd}, 3);
     if (init.post.path[0] != '\0')
         grace_ledger_rename_owner(init.post.ledger_fd, pid);
+    /* Before the target runs: from its first instruction on somebody knows what is owed. */
+    bool guarded = init.post.ledger == NULL || grace_post_start(&init.post, pid);
     if (write(link[0], &go, 1) != 1 ||
         recv(link[0], &error, sizeof error, MSG_WAITALL) != (ssize_t)sizeof error)
         error = 0; /* closed by the exec */
+    if (error != 0)
+        grace_post_abandon(&init.post);
     close(link[0]);
     if (error != 0)
         waitpid(pid, NULL, 0);
+    if (!guarded)
+        grace_log(GRACE_LOG_ERROR, "guardian", "the guardian cannot be started: no hook runs");
     return error;
 }
 
@@ -197,7 +208,11 @@ static void forward(const siginfo_t *info)
     if (init.order->group && kill(-pid, signo) == 0)
         return;
     /* A queued signal keeps what was sent along with it; the kernel lets us forge no other. */
-    if (info->si_code != SI_QUEUE || syscall(SYS_rt_sigqueueinfo, pid, signo, &copy) != 0)
+    if (info->si_code == SI_QUEUE && syscall(SYS_rt_sigqueueinfo, pid, signo, &copy) == 0)
+        return;
+    /* The conductor's thread may be here while the target is reaped, and its number free again. */
+    if (pid != init.target || init.post.pidfd < 0 ||
+        (syscall(SYS_pidfd_send_signal, init.post.pidfd, signo, NULL, 0) != 0 && errno == ENOSYS))
         kill(pid, signo);
 }
 
@@ -224,8 +239,11 @@ static void owner_ended(pid_t pid, int status)
     init.status = status;
     if (pid == init.target) {
         init.is_gone = true;
-        grace_terminal_take_back(&init.terminal, pid);
-        grace_outside_ended(&init.outside);
+        /* What the terminal sends to its foreground it would have sent to our group, too. */
+        if (grace_terminal_take_back(&init.terminal, pid) && WIFSIGNALED(status) &&
+            (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGQUIT) &&
+            init.sent.si_signo != WTERMSIG(status))
+            grace_terminal_tell_group(WTERMSIG(status));
     }
     grace_post_tell(&init.post, pid, status);
     /* It got the signal when it had handed over already, or was about to. */
@@ -379,7 +397,6 @@ static void make_post(void)
 static int report_failed_exec(int error)
 {
     fprintf(stderr, "grace run: %s: %s\n", init.order->path, strerror(error));
-    grace_post_abandon(&init.post);
     return error == ENOENT ? 127 : 126;
 }
 
@@ -399,12 +416,10 @@ int grace_init(const struct grace_init_order *order)
     if (error != 0)
         return report_failed_exec(error);
     grace_log_speak_for(init.target);
-    if (init.post.ledger != NULL && !grace_post_start(&init.post, init.target))
-        grace_log(GRACE_LOG_ERROR, "guardian", "the guardian cannot be started");
     init.outside = (struct grace_outside){.plan = order->plan,
                                           .notes = order->notes,
                                           .ledger = init.post.ledger,
-                                          .target = init.target,
+                                          .target = addressee,
                                           .forward = forward};
     sigfillset(&all);
     while (!is_over()) {

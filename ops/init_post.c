@@ -88,9 +88,12 @@ pid_t grace_post_owner(const struct grace_post *post)
 
 void grace_post_abandon(struct grace_post *post)
 {
+    if (post->ledger == NULL)
+        return;
+    atomic_store(&post->ledger->stage, GRACE_STAGE_DISMISSED);
+    grace_ledger_ring(&post->ledger->asked);
     if (post->path[0] != '\0')
         unlink(post->path);
-    post->ledger = NULL;
 }
 
 /* ---- the guardian --------------------------------------------------------------------------- */

@@ -50,7 +50,8 @@ void grace_post_tell(struct grace_post *post, pid_t owner, int status);
 /* The guardian was reaped. One that was killed has another take its place. */
 void grace_post_guardian_ended(struct grace_post *post, int status);
 
-/* The target could not be started: nothing is owed. */
+/* The target could not be started: nothing is owed, and the guardian leaves. To be called before
+ * the process that was to become the target has ended. */
 void grace_post_abandon(struct grace_post *post);
 
 #endif

@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void grace_terminal_open(struct grace_terminal *terminal)
@@ -17,21 +20,50 @@ void grace_terminal_enter(const struct grace_terminal *terminal)
         tcsetpgrp(terminal->fd, getpid());
 }
 
-/* A shell above us, in our session and not in our group, can. */
+static pid_t parent_of(pid_t pid)
+{
+    char path[32], text[512];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *end = strrchr(text, ')');
+    return end != NULL && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* A shell above us, in our session and not in our group, can; there may be a script in between,
+ * which is of our group. */
 static bool somebody_can_resume_us(void)
 {
-    pid_t parent = getppid();
-    return getpid() != 1 && parent > 0 && getsid(parent) == getsid(0) &&
-           getpgid(parent) != getpgrp();
+    pid_t ancestor = getpid() != 1 ? getppid() : 0;
+    while (ancestor > 1 && getpgid(ancestor) == getpgrp())
+        ancestor = parent_of(ancestor);
+    return ancestor > 0 && getsid(ancestor) == getsid(0) && getpgid(ancestor) != getpgrp();
+}
+
+void grace_terminal_tell_group(int signo)
+{
+    const struct timespec now = {0, 0};
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, signo);
+    kill(0, signo);
+    sigtimedwait(&only, NULL, &now); /* our own */
 }
 
 void grace_terminal_stopped(const struct grace_terminal *terminal, pid_t group, int signo)
 {
-    (void)terminal; /* the shell takes it as soon as it sees us stopped */
-    if (somebody_can_resume_us())
-        raise(SIGSTOP);
-    else if (signo == SIGTSTP)
-        kill(-group, SIGCONT);
+    if (!somebody_can_resume_us()) {
+        if (signo == SIGTSTP)
+            kill(-group, SIGCONT);
+        return;
+    }
+    if (signo == SIGTSTP && terminal->fd >= 0 && tcgetpgrp(terminal->fd) == group)
+        grace_terminal_tell_group(signo);
+    raise(SIGSTOP); /* the shell takes the terminal as soon as it sees that */
 }
 
 void grace_terminal_resumed(const struct grace_terminal *terminal, pid_t group)
@@ -41,8 +73,10 @@ void grace_terminal_resumed(const struct grace_terminal *terminal, pid_t group)
     kill(-group, SIGCONT);
 }
 
-void grace_terminal_take_back(const struct grace_terminal *terminal, pid_t group)
+bool grace_terminal_take_back(const struct grace_terminal *terminal, pid_t group)
 {
-    if (terminal->fd >= 0 && tcgetpgrp(terminal->fd) == group)
-        tcsetpgrp(terminal->fd, getpgrp());
+    if (terminal->fd < 0 || tcgetpgrp(terminal->fd) != group)
+        return false;
+    tcsetpgrp(terminal->fd, getpgrp());
+    return true;
 }

@@ -100,7 +100,7 @@ static void log_begin(const struct grace_outside *outside)
 
 static bool is_to_stop_waiting(const struct grace_outside *outside)
 {
-    return atomic_load(&outside->is_cut) || atomic_load(&outside->is_over);
+    return atomic_load(&outside->is_cut) || outside->target() == 0;
 }
 
 /* Until the guardian has run it. False: we wait no longer, and it runs it when it comes to it. */
@@ -111,7 +111,7 @@ static bool wait_for(struct grace_outside *outside, size_t index, uint64_t limit
         uint32_t seen = atomic_load(&ledger->answered);
         enum grace_hook_state state = grace_ledger_state(ledger, index);
         if (state == GRACE_HOOK_DONE || state == GRACE_HOOK_SKIPPED)
-            return state == GRACE_HOOK_DONE && !atomic_load(&outside->is_over);
+            return state == GRACE_HOOK_DONE && outside->target() != 0;
         if (is_to_stop_waiting(outside) || grace_kernel_now_ms() >= limit_ms)
             return false;
         grace_ledger_wait(&ledger->answered, seen, LOOK_EVERY_MS);
@@ -166,7 +166,7 @@ static void *conduct(void *argument)
     struct grace_outside *outside = argument;
     struct tally tally = {.done = 0};
     run_hooks(outside, &tally);
-    if (outside->led && tally.done + tally.failed > 0 && !atomic_load(&outside->is_over)) {
+    if (outside->led && tally.done + tally.failed > 0 && outside->target() != 0) {
         struct grace_report_end end = {.duration_us =
                                            (grace_kernel_now_ms() - outside->began_ms) * 1000,
                                        .done = tally.done,
@@ -203,7 +203,8 @@ static bool takes_first(struct grace_outside *outside, const siginfo_t *info)
     int as = outside->plan->deliver[signo] != 0 ? outside->plan->deliver[signo] : signo;
     if (!(outside->plan->signals & GRACE_SIGNAL_BIT(signo)))
         return false;
-    enum disposition disposition = disposition_of(outside->target, as);
+    pid_t target = outside->target();
+    enum disposition disposition = target != 0 ? disposition_of(target, as) : IGNORED;
     if (disposition == IGNORED ||
         (disposition == HANDLED && !(outside->plan->chain & GRACE_SIGNAL_BIT(signo))))
         return false;
@@ -215,7 +216,7 @@ bool grace_outside_takes(struct grace_outside *outside, const siginfo_t *info)
 {
     int signo = info->si_signo;
     uint32_t state = atomic_load(&outside->state);
-    if (outside->ledger == NULL || signo > 64 || atomic_load(&outside->is_over))
+    if (outside->ledger == NULL || signo > 64)
         return false;
     if (state == IDLE)
         return takes_first(outside, info);
@@ -229,11 +230,6 @@ bool grace_outside_takes(struct grace_outside *outside, const siginfo_t *info)
     if (outside->plan->second_signal == GRACE_SECOND_FORCE)
         atomic_store(&outside->is_cut, true);
     return true;
-}
-
-void grace_outside_ended(struct grace_outside *outside)
-{
-    atomic_store(&outside->is_over, true);
 }
 
 bool grace_outside_led(const struct grace_outside *outside)

@@ -17,12 +17,12 @@ struct grace_outside {
     const struct grace_plan *plan;
     const struct grace_hook_note *notes;
     struct grace_ledger *ledger;
-    pid_t target;
-    void (*forward)(const siginfo_t *info); /* async-signal-safe or not, but thread-safe */
+    /* Both are called in the conductor's thread, too. */
+    pid_t (*target)(void); /* whom signals are for; 0: nobody lives */
+    void (*forward)(const siginfo_t *info);
 
     _Atomic uint32_t state; /* see outside.c */
     _Atomic bool is_cut;    /* a second signal: no more waiting */
-    _Atomic bool is_over;   /* the target is gone */
     siginfo_t info;         /* the signal that began it */
     uint64_t began_ms;
     bool led; /* the target has no handler of its own: the stop is ours to lead */
@@ -30,9 +30,6 @@ struct grace_outside {
 
 /* Whether this stop deals with a signal that came for the target; false: pass it on now. */
 bool grace_outside_takes(struct grace_outside *outside, const siginfo_t *info);
-
-/* The target has ended. */
-void grace_outside_ended(struct grace_outside *outside);
 
 /* Whether a signal has begun a stop that is led from here. */
 bool grace_outside_led(const struct grace_outside *outside);

@@ -54,6 +54,18 @@ pid_t wait_guardian(struct process *target)
     return found;
 }
 
+pid_t guardian_below(pid_t parent)
+{
+    for (int64_t since = now_ms();;) {
+        char *children = contents(text("/proc/%d/task/%d/children", parent, parent));
+        for (char *word = strtok(children, " "); word != NULL; word = strtok(NULL, " "))
+            if (strcmp(contents(text("/proc/%s/comm", word)), "grace-guardian\n") == 0)
+                return atoi(word);
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "no guardian");
+    }
+}
+
 void kill_and_wait(pid_t pid)
 {
     kill(pid, SIGKILL);

@@ -8,6 +8,9 @@
 pid_t guardian_of(const struct process *target);
 pid_t wait_guardian(struct process *target);
 
+/* The guardian that is a child of a process, `grace run` for instance, once there is one. */
+pid_t guardian_below(pid_t parent);
+
 /* Kill a process that the story did not start itself, and wait until nothing of it is left. */
 void kill_and_wait(pid_t pid);
 

@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "harness_guardian.h"
 #include "harness_story.h"
 
 enum { GRACE, TINI, DUMB_INIT, CATATONIT, INITS };
@@ -286,19 +286,6 @@ START_TEST(as_pid_1_hooks_run_to_their_end_after_the_program)
            contents(target->err));
 }
 END_TEST
-
-/* The guardian that is a child of this process. */
-static pid_t guardian_below(pid_t parent)
-{
-    for (int64_t since = now_ms();;) {
-        char *children = contents(text("/proc/%d/task/%d/children", parent, parent));
-        for (char *word = strtok(children, " "); word != NULL; word = strtok(NULL, " "))
-            if (strcmp(contents(text("/proc/%s/comm", word)), "grace-guardian\n") == 0)
-                return atoi(word);
-        if (!look_again(since))
-            story_fail(__FILE__, __LINE__, "no guardian");
-    }
-}
 
 START_TEST(a_guardian_that_is_killed_is_replaced)
 {

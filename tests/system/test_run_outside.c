@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "harness_guardian.h"
 #include "harness_story.h"
 
 #define RUN(...) start(BARE, product("grace"), "run", __VA_ARGS__)
@@ -186,6 +186,7 @@ START_TEST(killed_with_its_parent_its_hooks_run_once)
     config("%s", hooks_abc(hook_command));
     struct process *target = RUN(build(STATIC), "say:ready", "wait");
     wait_ready(target);
+    guardian_below(target->pid);
     expect_status(stop_with(target, SIGKILL), KILLED(SIGKILL));
     kill_all_but_guardian();
     expect_order("C B A");

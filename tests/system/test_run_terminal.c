@@ -91,6 +91,38 @@ START_TEST(a_stop_signal_of_job_control_stops_both_and_cont_resumes_both)
 }
 END_TEST
 
+/* With a script between it and the shell, which the terminal stops and resumes with it. */
+START_TEST(a_script_around_it_is_suspended_and_resumed_with_it)
+{
+    struct process *shell = shell_in_terminal();
+    write_file("reader", "%s", "echo started; read one; echo \"one $one\"");
+    write_file("around", "%s\necho around\n", command(_i, "sh reader"));
+    type(shell, "sh around\n");
+    wait_contains(shell->out, "started\n");
+    type(shell, "\032"); /* ^Z */
+    wait_contains(shell->err, "Stopped");
+    type(shell, "fg\n1\n");
+    wait_contains(shell->out, "one 1\naround\n");
+    type(shell, "exit 0\n");
+    expect_status(wait_end(shell), EXITED(0));
+}
+END_TEST
+
+START_TEST(an_interrupt_ends_the_script_around_it)
+{
+    struct process *shell = shell_in_terminal();
+    write_file("around", "%s\necho survived\n",
+               command(_i, "sh -c 'echo started; exec sleep 3600'"));
+    type(shell, "bash around\n");
+    wait_contains(shell->out, "started\n");
+    type(shell, "\003"); /* ^C */
+    type(shell, "echo status $?; exit 0\n");
+    wait_contains(shell->out, "status 130\n");
+    expect_status(wait_end(shell), EXITED(0));
+    expect(strstr(contents(shell->out), "survived") == NULL);
+}
+END_TEST
+
 /* Nobody could make it go on: as a bare program that leads its session, it does not stop. */
 START_TEST(where_nobody_resumes_nothing_stops)
 {
@@ -117,6 +149,8 @@ Suite *suite(void)
     tcase_add_loop_test(
         group, a_job_in_the_background_stops_when_it_reads_and_goes_on_in_the_foreground, 0, 2);
     tcase_add_loop_test(group, a_stop_signal_of_job_control_stops_both_and_cont_resumes_both, 0, 2);
+    tcase_add_loop_test(group, a_script_around_it_is_suspended_and_resumed_with_it, 0, 2);
+    tcase_add_loop_test(group, an_interrupt_ends_the_script_around_it, 0, 2);
     tcase_add_test(group, where_nobody_resumes_nothing_stops);
     return all;
 }
