@@ -114,9 +114,14 @@ int grace_remove_tree(int folder, const char *name)
 
 /* ---- the folder of backups ----------------------------------------------------------------- */
 
+/* One that can be seen. */
+struct visible {
+    unsigned long number;
+    char name[64];
+};
+
 struct survey {
-    unsigned long *numbers; /* of the visible ones */
-    char (*names)[64];
+    struct visible *list;
     size_t count, room;
 };
 
@@ -124,23 +129,16 @@ static int note(struct survey *survey, unsigned long number, const char *name)
 {
     if (survey->count == survey->room) {
         size_t room = survey->room * 2 + 16;
-        void *numbers = realloc(survey->numbers, room * sizeof *survey->numbers);
-        survey->numbers = numbers != NULL ? numbers : survey->numbers;
-        void *names = realloc(survey->names, room * sizeof *survey->names);
-        survey->names = names != NULL ? names : survey->names;
-        if (numbers == NULL || names == NULL)
+        struct visible *list = realloc(survey->list, room * sizeof *list);
+        if (list == NULL)
             return -1;
+        survey->list = list;
         survey->room = room;
     }
-    survey->numbers[survey->count] = number;
-    snprintf(survey->names[survey->count++], sizeof survey->names[0], "%.63s", name);
+    struct visible *one = &survey->list[survey->count++];
+    one->number = number;
+    snprintf(one->name, sizeof one->name, "%.63s", name);
     return 0;
-}
-
-static void survey_free(struct survey *survey)
-{
-    free(survey->numbers);
-    free(survey->names);
 }
 
 static DIR *open_again(int fd)
@@ -172,12 +170,12 @@ static int look_around(int to, int clean, struct survey *survey)
 static int begin_locked(struct grace_generation *generation, const char *to,
                         struct grace_error *error)
 {
-    struct survey survey = {.numbers = NULL};
+    struct survey survey = {.list = NULL};
     unsigned long newest = 0;
     int result = look_around(generation->to, 1, &survey);
     for (size_t i = 0; i < survey.count; i++)
-        newest = survey.numbers[i] > newest ? survey.numbers[i] : newest;
-    survey_free(&survey);
+        newest = survey.list[i].number > newest ? survey.list[i].number : newest;
+    free(survey.list);
     if (result != 0)
         return grace_error_set(error, "cannot clean up %s: %m", to);
     choose_name(generation, newest + 1);
@@ -226,19 +224,19 @@ static int remove_one(const struct grace_generation *generation, const char *nam
 int grace_generation_prune(const struct grace_generation *generation, unsigned keep,
                            struct grace_error *error)
 {
-    struct survey survey = {.numbers = NULL};
+    struct survey survey = {.list = NULL};
     int result = look_around(generation->to, 0, &survey);
     if (result != 0)
         grace_error_set(error, "cannot look for old backups: %m");
     for (size_t left = survey.count; result == 0 && left > keep; left--) {
         size_t oldest = 0;
         for (size_t i = 0; i < survey.count; i++)
-            if (survey.numbers[i] < survey.numbers[oldest])
+            if (survey.list[i].number < survey.list[oldest].number)
                 oldest = i;
-        survey.numbers[oldest] = ULONG_MAX;
-        result = remove_one(generation, survey.names[oldest], error);
+        survey.list[oldest].number = ULONG_MAX;
+        result = remove_one(generation, survey.list[oldest].name, error);
     }
-    survey_free(&survey);
+    free(survey.list);
     return result;
 }
 

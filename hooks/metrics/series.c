@@ -101,20 +101,20 @@ size_t grace_series_parse(struct grace_series_set *set, char *text)
 #define LABEL_MAX 600
 
 /* A label's value: what is no UTF-8 would have the whole file refused. */
-static void escape(const char *text, char *label)
+static void escape(const char *text, char label[LABEL_MAX])
 {
-    char *end = label + LABEL_MAX - 5;
-    while (*text != '\0' && label < end) {
+    size_t at = 0;
+    while (*text != '\0' && at < LABEL_MAX - 6) {
         size_t length = grace_utf8_length(text);
         if (*text == '\\' || *text == '"')
-            *label++ = '\\';
+            label[at++] = '\\';
         if (length == 0)
-            *label++ = '?';
+            label[at++] = '?';
         for (size_t i = 0; i < length; i++)
-            *label++ = text[i];
+            label[at++] = text[i];
         text += length > 0 ? length : 1;
     }
-    *label = '\0';
+    label[at] = '\0';
 }
 
 /* The number NAME{program="…"} or NAME{program="…",LABEL="VALUE"}; a place to write to without
@@ -137,7 +137,7 @@ static double now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    return (double)time.tv_sec + (double)(time.tv_nsec / 1000000) / 1e3;
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 void grace_series_count(struct grace_series_set *set, const struct grace_stop *stop)

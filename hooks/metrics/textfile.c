@@ -28,8 +28,10 @@ static int split(struct place *place, const char *path, struct grace_error *erro
     const char *slash = strrchr(path, '/');
     *place = (struct place){.path = path, .mode = 0644};
     if (slash == NULL || slash[1] == '\0' || strlen(slash + 1) > NAME_MAX - 8 ||
-        (size_t)(slash - path) >= sizeof place->folder)
-        return grace_error_set(error, "%.200s cannot be a file", path);
+        (size_t)(slash - path) >= sizeof place->folder) {
+        grace_error_set(error, "%.200s cannot be a file", path);
+        return -1;
+    }
     memcpy(place->folder, path, (size_t)(slash - path));
     if (slash == path)
         place->folder[0] = '/';

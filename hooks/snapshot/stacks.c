@@ -75,7 +75,7 @@ static int show_output(struct grace_report *report, int output, int64_t until_ms
 
 void grace_report_stacks(struct grace_report *report, int64_t limit_ms)
 {
-    pid_t pid;
+    pid_t pid = 0;
     int output = -1, status, stopped = is_stopped(report);
     grace_report_section(report, "stacks of the threads in the program (eu-stack)");
     int result = limit_ms > 0 ? start(report->pid, &pid, &output) : ETIME;

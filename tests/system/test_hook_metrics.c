@@ -33,7 +33,7 @@ static char *take_name(const char **at)
     while (isalnum((unsigned char)**at) || **at == '_' || **at == ':')
         ++*at;
     expect(*at > begin && !isdigit((unsigned char)*begin), "no name at \"%s\"", begin);
-    return strndup(begin, (size_t)(*at - begin));
+    return text("%.*s", (int)(*at - begin), begin);
 }
 
 static void take(const char **at, const char *expected)
@@ -44,7 +44,7 @@ static void take(const char **at, const char *expected)
 
 static void take_label(const char **at)
 {
-    free(take_name(at));
+    take_name(at);
     take(at, "=\"");
     for (; **at != '"'; ++*at) {
         expect(**at != '\0', "a label without an end");
@@ -77,7 +77,7 @@ static void check_sample(struct exposition *all, const char *line)
         } while (*at == ',');
         take(&at, "}");
     }
-    add_once(all->series, &all->series_count, SERIES_MAX, strndup(line, (size_t)(at - line)));
+    add_once(all->series, &all->series_count, SERIES_MAX, text("%.*s", (int)(at - line), line));
     take(&at, " ");
     strtod(at, &end);
     expect(end > at && *end == '\0', "no number at \"%s\"", at);
@@ -90,19 +90,19 @@ static void check_comment(struct exposition *all, const char *line)
         at += 7;
         all->family = take_name(&at);
         take(&at, " ");
-        all->type = NULL;
+        all->type = text("%s", "");
         add_once(all->families, &all->family_count, 64, all->family);
         return;
     }
     take(&at, text("# TYPE %s ", all->family));
-    all->type = strdup(at);
+    all->type = text("%s", at);
     expect(strstr("counter gauge summary", at) != NULL, "%s", at);
     expect((strcmp(at, "counter") == 0) == (strstr(all->family, "_total") != NULL));
 }
 
 static void check_exposition(const char *name)
 {
-    struct exposition all = {.family = NULL};
+    struct exposition all = {.family = text("%s", ""), .type = text("%s", "")};
     char *whole = contents(name), *rest;
     expect(whole[0] != '\0', "%s is not there", name);
     expect(whole[strlen(whole) - 1] == '\n');
