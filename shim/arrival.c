@@ -23,7 +23,14 @@ static bool is_plain(int signo, const struct grace_disposition *disposition)
            grace_signal_delivered_as(signo) == signo;
 }
 
-/* Whether the target gets to see the signal here and now. */
+/* The kinds that libgrace sends. */
+static bool may_be_ours(const siginfo_t *info)
+{
+    return info->si_code == SI_TIMER || info->si_code == SI_QUEUE;
+}
+
+/* Whether the target gets to see the signal here and now. Every signal is blocked: a handler of the
+ * target's for another one might jump out of here, and never come back. */
 static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
                            const struct grace_disposition *disposition)
 {
@@ -35,7 +42,7 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
         return false;
     grace_kept_restore(info);
     if (is_plain(signo, disposition))
-        return true;
+        return true; /* queued or a timer's: it might have been ours */
     /* Little is ours in a forked child, nor once the pid file names another process: then it is as
      * the kernel would have it. */
     if (!grace_is_owner() || grace_stop_hands_over(false) != 0) {
@@ -63,18 +70,26 @@ grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context
     int saved_errno = errno;
     unsigned handlers = grace_resume_handlers();
     struct grace_disposition disposition = grace_disposition_of_slot(slot);
-    bool is_its_own = is_for_handler(signo, info, context, &disposition);
-    if (!is_its_own) {
-        /* What `deliver` sends instead may have been handled above us already. */
-        if (grace_resume_handlers() == handlers)
-            grace_resume_mark(context, saved_errno);
-    } else {
+    uint64_t mask;
+    bool is_masked = !is_plain(signo, &disposition) || may_be_ours(info), is_its_own = true;
+    if (is_masked) {
+        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+        is_its_own = is_for_handler(signo, info, context, &disposition);
+    }
+    if (is_its_own) {
         grace_resume_revoke(context);
         if (disposition.once)
             grace_disposition_reset(signo, slot);
     }
     errno = saved_errno;
-    return is_its_own ? disposition.handler : NULL;
+    if (is_masked)
+        grace_sigprocmask(SIG_SETMASK, mask, NULL);
+    if (is_its_own)
+        return disposition.handler;
+    /* What `deliver` sends instead may just have been handled above us. */
+    if (grace_resume_handlers() == handlers)
+        grace_resume_mark(context, saved_errno);
+    return NULL;
 }
 
 /* ---- stacks with no room ------------------------------------------------------------------- */

@@ -5,6 +5,9 @@
  * on an alternate stack with room for little more than itself. Anywhere else a one-shot timer sends
  * the same signal again in a fraction of a millisecond, and the place it interrupts is judged anew.
  * The target goes on working in between. Raw system calls: libc's timer_create allocates.
+ *
+ * In the handler every signal is blocked (arrival.c): while we are on a stack of our own the kernel
+ * takes an alternate one for free, and would have the next handler begin at its top.
  */
 #include "shim.h"
 
@@ -65,26 +68,12 @@ static void start(void *argument)
         launch->stuck();
 }
 
-/* Whether this handler runs there. */
-static bool is_on_alternate_stack(const ucontext_t *context)
-{
-    uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
-    return sp - (uintptr_t)context->uc_stack.ss_sp < context->uc_stack.ss_size;
-}
-
 /* Returns true when the launch is over, one way or the other. */
 static bool attempt(struct grace_launch *launch, const ucontext_t *context)
 {
     if (grace_now_ms() < launch->limit_ms && context != NULL && !grace_safepoint_at(context))
         return false;
-    /* To the kernel an alternate stack is free meanwhile: no handler may begin at its top. */
-    uint64_t mask;
-    bool alternate = context != NULL && is_on_alternate_stack(context);
-    if (alternate)
-        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
     grace_call_on_stack(start, launch, launch->stack_end);
-    if (alternate)
-        grace_sigprocmask(SIG_SETMASK, mask, NULL);
     return true;
 }
 

@@ -31,12 +31,8 @@
 #include "object.h"
 #include "shim.h"
 
-/* Where the interrupted call stood, and errno as it was before it. Initial-exec: in a handler
- * nothing may be allocated. */
-static __thread struct {
-    uintptr_t sp; /* 0: no mark */
-    int saved_errno;
-} mark __attribute__((tls_model("initial-exec")));
+__thread struct grace_resume_left grace_resume_left
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Where a call was moved back to be made again, until it is. */
 static __thread struct {
@@ -99,8 +95,8 @@ void grace_resume_mark(ucontext_t *context, int saved_errno)
         repeated.sp = grace_context_sp(context);
         return;
     }
-    mark.sp = grace_context_sp(context);
-    mark.saved_errno = saved_errno;
+    grace_resume_left.sp = grace_context_sp(context);
+    grace_resume_left.saved_errno = saved_errno;
 }
 
 unsigned grace_resume_handlers(void)
@@ -110,7 +106,7 @@ unsigned grace_resume_handlers(void)
 
 void grace_resume_revoke(ucontext_t *context)
 {
-    mark.sp = 0;
+    grace_resume_left.sp = 0;
     handlers++;
     if (repeated.ip != 0 && grace_context_ip(context) == repeated.ip &&
         grace_context_sp(context) == repeated.sp)
@@ -120,11 +116,11 @@ void grace_resume_revoke(ucontext_t *context)
 
 bool grace_resume(const void *frame)
 {
-    uintptr_t depth = (uintptr_t)frame - mark.sp;
-    if (mark.sp == 0 || depth > CALL_DEPTH)
+    uintptr_t depth = (uintptr_t)frame - grace_resume_left.sp;
+    if (grace_resume_left.sp == 0 || depth > CALL_DEPTH)
         return false;
-    mark.sp = 0;
-    errno = mark.saved_errno;
+    grace_resume_left.sp = 0;
+    errno = grace_resume_left.saved_errno;
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 #include <ucontext.h>
 
@@ -32,6 +33,21 @@ void grace_resume_revoke(ucontext_t *context);
  */
 bool grace_resume(const void *frame);
 
+/*
+ * Where an interrupted call stood that is to go on (0: none), and errno as it was before it. A call
+ * takes away what another one left that a handler of the target's has jumped out of: its own mark
+ * is made while it runs. Initial-exec: in a handler nothing may be allocated.
+ */
+extern __thread struct grace_resume_left {
+    uintptr_t sp;
+    int saved_errno;
+} grace_resume_left __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+static inline void grace_wait_begin(void)
+{
+    grace_resume_left.sp = 0;
+}
+
 /* When a wait with a time limit began, and how much of the limit is left of it. Never less than
  * there is; async-signal-safe; keep errno. */
 struct grace_wait_start {
@@ -51,6 +67,7 @@ int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms);
 #define GRACE_WAIT(call)                                                                           \
     __extension__({                                                                                \
         __typeof__(call) result_;                                                                  \
+        grace_wait_begin();                                                                        \
         do {                                                                                       \
             result_ = (call);                                                                      \
         } while (GRACE_INTERRUPTED(result_));                                                      \
@@ -62,6 +79,7 @@ int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms);
 #define GRACE_WAIT_LIMITED(start, first, again)                                                    \
     __extension__({                                                                                \
         struct grace_wait_start start = grace_wait_start();                                        \
+        grace_wait_begin();                                                                        \
         __typeof__(first) result_ = (first);                                                       \
         while (GRACE_INTERRUPTED(result_))                                                         \
             result_ = (again);                                                                     \

@@ -48,6 +48,7 @@ static int wait_for(const sigset_t *set, siginfo_t *info, const struct timespec 
         timeout == NULL ? (struct grace_wait_start){{0, 0}} : grace_wait_start();
     struct timespec left;
     siginfo_t own, *taken = info == NULL ? &own : info;
+    grace_wait_begin();
     for (const struct timespec *limit = timeout;;) {
         int signo = real(set, taken, limit);
         if (signo > 0)

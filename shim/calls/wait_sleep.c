@@ -23,6 +23,7 @@ EXPORT int nanosleep(const struct timespec *time, struct timespec *rest)
 {
     napping *real = GRACE_REAL(napping, "nanosleep");
     struct timespec own, *left = rest == NULL ? &own : rest;
+    grace_wait_begin();
     int result = real(time, left);
     while (GRACE_INTERRUPTED(result))
         result = real(left, left);
@@ -38,6 +39,7 @@ EXPORT int thrd_sleep(const struct timespec *time, struct timespec *rest)
 {
     napping *real = GRACE_REAL(napping, "thrd_sleep");
     struct timespec own, *left = rest == NULL ? &own : rest;
+    grace_wait_begin();
     int result = real(time, left);
     while (result == -1 && grace_resume(__builtin_frame_address(0)))
         result = real(left, left);
@@ -50,6 +52,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *ti
 {
     napping_by_clock *real = GRACE_REAL(napping_by_clock, "clock_nanosleep");
     struct timespec own, *left = rest == NULL ? &own : rest;
+    grace_wait_begin();
     int result = real(clock, flags, time, left);
     while (result == EINTR && grace_resume(__builtin_frame_address(0)))
         result = real(clock, flags, flags & TIMER_ABSTIME ? time : left, left);
@@ -68,6 +71,7 @@ static int sleep_on(const struct grace_wait_start *start, const struct timespec 
 EXPORT unsigned sleep(unsigned seconds)
 {
     struct grace_wait_start start = grace_wait_start();
+    grace_wait_begin();
     unsigned result = GRACE_REAL(sleeping, "sleep")(seconds);
     if (!grace_resume(__builtin_frame_address(0)))
         return result;
@@ -78,6 +82,7 @@ EXPORT unsigned sleep(unsigned seconds)
 EXPORT int usleep(useconds_t time_us)
 {
     struct grace_wait_start start = grace_wait_start();
+    grace_wait_begin();
     int result = GRACE_REAL(sleeping_us, "usleep")(time_us);
     if (!GRACE_INTERRUPTED(result))
         return result;

@@ -64,6 +64,7 @@ EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict length, i
 static int wait_connected(int fd, const struct sockaddr *address, socklen_t length)
 {
     connecting *real = GRACE_REAL(connecting, "connect");
+    grace_wait_begin();
     int result = real(fd, address, length);
     while (GRACE_INTERRUPTED(result)) {
         result = real(fd, address, length);

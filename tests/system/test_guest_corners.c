@@ -104,6 +104,28 @@ START_TEST(observes_the_same_when_sent_a_signal)
 }
 END_TEST
 
+/* ---- handlers that jump ------------------------------------------------------------------------
+ */
+
+/* Out of calls, at random instants, thousands of times; first out of a call that goes on while a
+ * signal waits for its announcement. Nothing of it is left behind. */
+START_TEST(jumping_handlers_leave_nothing_behind)
+{
+    const char *stack = _i % 2 == 0 ? "own" : "alternate";
+    const char *hooks = configs[_i / 2];
+    if (_i / 2 == 2)
+        config("hooks = (%s, %s);",
+               hook_script("A", "until test -e go-on; do sleep 0.01; done; echo A >> order",
+                           "phase = \"announce\";"),
+               hook_command("B", ""));
+    else
+        with_config(hooks);
+    same_when_sent(ARGV(program("jumper"), stack), SIGTERM);
+    expect(strstr(contents("0.out"), "jumps: blocked 0, 1 of 1") != NULL, "%s", contents("0.out"));
+    expect_hooks(hooks);
+}
+END_TEST
+
 /* ---- before the constructor --------------------------------------------------------------------
  */
 
@@ -202,6 +224,7 @@ Suite *suite(void)
     TCase *group = story_case(all, "corners");
     tcase_add_loop_test(group, observes_the_same, 0, ALONE * CONFIGS);
     tcase_add_loop_test(group, observes_the_same_when_sent_a_signal, 0, SENT * CONFIGS);
+    tcase_add_loop_test(group, jumping_handlers_leave_nothing_behind, 0, 2 * CONFIGS);
     tcase_add_loop_test(group, what_a_constructor_set_before_stays, 0, EARLY * PLACES * CONFIGS);
     tcase_add_loop_test(group, a_blocked_thread_stays_where_it_is, 0, WAITS * 2 * CONFIGS);
     return all;
