@@ -52,7 +52,7 @@ static void show_arguments(struct grace_report *report)
     for (char *at = text, *next; at < text + length; at = next) {
         next = at + strlen(at) + 1;
         char copy[4096];
-        snprintf(copy, sizeof copy - sizeof "(hidden)", "%s", at);
+        snprintf(copy, sizeof copy - sizeof "(hidden)", "%.4000s", at);
         hidden = show_argument(report, copy, hidden);
     }
 }

@@ -67,7 +67,7 @@ static void read_stat(const struct grace_report *report, const char *thread, cha
                       unsigned long times[2])
 {
     char name[64], line[1024];
-    snprintf(name, sizeof name, "task/%s/stat", thread);
+    snprintf(name, sizeof name, "task/%.20s/stat", thread);
     grace_report_read(report, name, line, sizeof line);
     char *at = strrchr(line, ')');
     *state = '?';
@@ -82,11 +82,11 @@ static void show_thread(struct grace_report *report, const char *thread)
     char name[64], comm[64], wchan[128], call[256], state;
     unsigned long times[2];
     long per_second = sysconf(_SC_CLK_TCK);
-    snprintf(name, sizeof name, "task/%s/comm", thread);
+    snprintf(name, sizeof name, "task/%.20s/comm", thread);
     grace_report_read(report, name, comm, sizeof comm);
-    snprintf(name, sizeof name, "task/%s/wchan", thread);
+    snprintf(name, sizeof name, "task/%.20s/wchan", thread);
     grace_report_read(report, name, wchan, sizeof wchan);
-    snprintf(name, sizeof name, "task/%s/syscall", thread);
+    snprintf(name, sizeof name, "task/%.20s/syscall", thread);
     grace_report_read(report, name, call, sizeof call);
     read_stat(report, thread, &state, times);
     grace_report_line(report, "%s \"%s\" %c in %s, wchan %s, user %.2fs system %.2fs", thread, comm,
@@ -94,7 +94,7 @@ static void show_thread(struct grace_report *report, const char *thread)
                       (double)times[0] / (double)per_second, (double)times[1] / (double)per_second);
     if (call[0] >= '0' && call[0] <= '9')
         grace_report_line(report, "  syscall %s", call);
-    snprintf(name, sizeof name, "task/%s/stack", thread);
+    snprintf(name, sizeof name, "task/%.20s/stack", thread);
     grace_report_file(report, name, "  ", NULL);
 }
 

@@ -240,6 +240,48 @@ START_TEST(a_stop_by_the_targets_own_handler_is_counted_once)
 }
 END_TEST
 
+/* One connection with a request that is never answered, one that has had its answer. */
+START_TEST(connections_are_counted_by_what_became_of_them)
+{
+    config("drain = { timeout = \"2s\"; };\n%s", by_key());
+    write_file(
+        "server.py", "%s",
+        "import socket, threading, time\n"
+        "def serve(client):\n"
+        "    while True:\n"
+        "        words = client.recv(100)\n"
+        "        if not words: return client.close()\n"
+        "        if words == b'hang': time.sleep(3600)\n"
+        "        client.sendall(words)\n"
+        "        if words == b'hello': print('answered', flush=True)\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "print('ready', flush=True)\n"
+        "print('port %d' % listener.getsockname()[1], flush=True)\n"
+        "while True:\n"
+        "    threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()\n");
+    struct process *server = start(GRACED, "/usr/bin/python3", here("server.py"));
+    wait_ready(server);
+    wait_contains(server->out, "port ");
+    int port = atoi(strstr(contents(server->out), "port ") + 5);
+    int answered = dial(port), hanging = dial(port);
+    expect(write(hanging, "hang", 4) == 4 && write(answered, "hello", 5) == 5);
+    wait_contains(server->out, "answered");
+    char back[8];
+    expect(read(answered, back, sizeof back) == 5);
+    send_signal(server, SIGTERM);
+    expect(read(answered, back, 1) == 0);
+    close(answered); /* as clients do */
+    expect_status(wait_end(server), KILLED(SIGTERM));
+    wait_all_gone();
+    check_exposition(METRICS);
+    const char *name = strstr(contents(METRICS), "python3.") ? "python3.11" : "python3";
+    expect(value("libgrace_connections_total", name, "result=\"cut\"") == 1, "%s",
+           contents(METRICS));
+    expect(value("libgrace_connections_total", name, "result=\"finished\"") == 1, "%s",
+           contents(METRICS));
+}
+END_TEST
+
 #define MANY 12
 
 START_TEST(stops_at_the_same_moment_lose_no_count)
@@ -374,6 +416,7 @@ Suite *suite(void)
     tcase_add_test(group, the_duration_is_that_of_the_stop);
     tcase_add_test(group, a_stop_by_the_targets_own_handler_is_counted_once);
     tcase_add_loop_test(group, stops_at_the_same_moment_lose_no_count, 0, 2);
+    tcase_add_test(group, connections_are_counted_by_what_became_of_them);
     tcase_add_test(group, programs_share_a_file);
     group = story_case(all, "files");
     tcase_add_test(group, counts_go_on_from_the_file_that_is_there);
