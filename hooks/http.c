@@ -272,7 +272,7 @@ static int run(void *state, const struct grace_stop *stop, struct grace_error *e
     const struct grace_http *http = state;
     struct request request = {.curl = NULL};
     int result = prepare(&request, http, error);
-    if (result == 0)
+    if (result == 0 && request.url != NULL)
         result = perform(&request, http, stop, error);
     curl_slist_free_all(request.headers);
     if (request.curl != NULL)

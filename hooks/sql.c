@@ -32,23 +32,23 @@ struct sql {
 
 static int read_url(struct sql *sql, const char *url, struct grace_error *error)
 {
+    sql->url = "";
+    sql->dialect = GRACE_SQL_POSTGRESQL;
+    sql->kind = &grace_sql_postgresql;
     if (url == NULL)
         return grace_error_set(error, "option \"url\" is missing; expected postgresql://… or "
                                       "sqlite:/PATH");
     sql->url = url;
-    if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0) {
-        sql->dialect = GRACE_SQL_POSTGRESQL;
-        sql->kind = &grace_sql_postgresql;
-    } else if (strncmp(url, "sqlite:", 7) == 0) {
-        sql->dialect = GRACE_SQL_SQLITE;
-        sql->kind = &grace_sql_sqlite;
-        sql->url = url + 7;
-        while (sql->url[0] == '/' && sql->url[1] == '/')
-            sql->url++;
-    } else {
+    if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
+        return grace_expand_check("url", url, error);
+    if (strncmp(url, "sqlite:", 7) != 0)
         return grace_error_set(error, "option \"url\" is of another kind; expected postgresql://… "
                                       "or sqlite:/PATH");
-    }
+    sql->dialect = GRACE_SQL_SQLITE;
+    sql->kind = &grace_sql_sqlite;
+    sql->url = url + 7;
+    while (sql->url[0] == '/' && sql->url[1] == '/')
+        sql->url++;
     return grace_expand_check("url", url, error);
 }
 

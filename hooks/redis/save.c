@@ -44,6 +44,7 @@ static int look(struct grace_redis_link *link, struct persistence *now, struct g
     if (reply == NULL)
         return -1;
     int result = 0;
+    *now = (struct persistence){0};
     if (reply->type == REDIS_REPLY_STRING) {
         now->changes = info_number(reply->str, "rdb_changes_since_last_save");
         now->saving = info_number(reply->str, "rdb_bgsave_in_progress") == 1;
@@ -128,7 +129,7 @@ static int order(struct grace_redis_link *link, const struct grace_redis_saving 
                  struct grace_error *error)
 {
     const char *command = saving->background ? "BGSAVE" : "SAVE";
-    struct persistence now;
+    struct persistence now = {0};
     for (;;) {
         if (wait_until_idle(link, saving->background, &now, error) != 0)
             return -1;
@@ -151,7 +152,7 @@ static int order(struct grace_redis_link *link, const struct grace_redis_saving 
 static int verify(struct grace_redis_link *link, const struct grace_redis_saving *saving,
                   int64_t began, struct grace_error *error)
 {
-    struct persistence now;
+    struct persistence now = {0};
     if (saving->background) {
         if (wait_until_idle(link, false, &now, error) != 0)
             return -1;
@@ -211,7 +212,7 @@ static void let_writers_go_on(struct grace_redis_link *link)
 int grace_redis_save(struct grace_redis_link *link, const struct grace_redis_saving *saving,
                      const struct grace_stop *stop, struct grace_error *error)
 {
-    struct persistence now;
+    struct persistence now = {0};
     if (saving->when == GRACE_REDIS_NEVER)
         return 0;
     bool held = saving->pause_ms > 0 && hold_writers(link, saving->pause_ms, stop);

@@ -176,7 +176,7 @@ static const char *value_of(const char *name)
     char variable[64] = "GRACE_";
     if (strcmp(name, "hostname") == 0)
         return gethostname(host, sizeof host - 1) == 0 ? host : NULL;
-    for (size_t i = 0; name[i] != '\0' && i < sizeof variable - 8; i++)
+    for (size_t i = 0; i < sizeof variable - 8 && name[i] != '\0'; i++)
         variable[6 + i] = (char)toupper((unsigned char)name[i]);
     const char *value = getenv(variable);
     return value != NULL && value[0] != '\0' ? value : NULL;

@@ -98,20 +98,19 @@ END_TEST
 /* ---- ways to save ---------------------------------------------------------------------------- */
 
 static const struct {
-    const char *options;
+    const char *options, *said;
     int before; /* a save, and then a key or none */
-    const char *said;
     int keys;
 } saves[] = {
-    {"", 0, "done", 1},
-    {"mode = \"BGSAVE\";", 0, "done", 1},
-    {"save = \"if-changed\";", 0, "done", 1},
-    {"save = \"if-changed\"; mode = \"BGSAVE\"; pause = \"5s\";", 0, "done", 1},
-    {"save = \"if-changed\";", 1, "nothing has changed since the last save", 1},
-    {"save = \"if-changed\";", 2, "done", 2},
-    {"save = \"never\"; commands = \"SET b 2\";", 0, "done", 0},
-    {"commands = \"SET b 2\";", 0, "done", 0},
-    {"save = \"always\"; commands = [\"SET b 2\"];", 0, "done", 2},
+    {"", "done", 0, 1},
+    {"mode = \"BGSAVE\";", "done", 0, 1},
+    {"save = \"if-changed\";", "done", 0, 1},
+    {"save = \"if-changed\"; mode = \"BGSAVE\"; pause = \"5s\";", "done", 0, 1},
+    {"save = \"if-changed\";", "nothing has changed since the last save", 1, 1},
+    {"save = \"if-changed\";", "done", 2, 2},
+    {"save = \"never\"; commands = \"SET b 2\";", "done", 0, 0},
+    {"commands = \"SET b 2\";", "done", 0, 0},
+    {"save = \"always\"; commands = [\"SET b 2\"];", "done", 0, 2},
 };
 
 START_TEST(it_is_saved_as_the_options_say)
@@ -256,7 +255,7 @@ static const struct {
 START_TEST(a_password_from_a_file_lets_in)
 {
     port = free_port();
-    struct process *redis = serve("--requirepass", SECRET, "--user", "saver", "on", ">" SECRET,
+    struct process *redis = serve("--requirepass", SECRET, "--user", "saver", "on", (">" SECRET),
                                   "+ping", "+save", "+time", "+lastsave", "+info");
     const char *file = secret_file("secret", SECRET, 0600);
     struct process *worker = stop_with_redis(
