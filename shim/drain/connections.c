@@ -28,6 +28,7 @@
 #include "threads.h"
 
 #define DESCRIPTORS (1 << 20)
+#define SAMPLES     16
 
 enum kind { OTHER, TCP, LOCAL };
 enum state { GONE, BUSY, IDLE };
@@ -45,6 +46,8 @@ static struct {
     int highest;
     uint32_t look;
     unsigned finished;
+    unsigned samples; /* of what was there at the last look */
+    int sample[SAMPLES];
 } table;
 
 bool grace_connections_begin(void)
@@ -180,6 +183,8 @@ static void look_at(int fd, void *argument)
         return;
     }
     connection->state = (uint8_t)state;
+    if (table.samples < SAMPLES)
+        table.sample[table.samples++] = fd;
     pass->count.busy += state == BUSY;
     pass->count.idle += state == IDLE;
     if (state == IDLE && pass->how->close_idle && !connection->half_closed)
@@ -190,6 +195,7 @@ struct grace_connections_count grace_connections_look(const struct grace_connect
 {
     struct pass pass = {.how = how};
     table.look++;
+    table.samples = 0;
     grace_threads_forget();
     grace_kernel_each_descriptor(look_at, &pass);
     for (int fd = 0; fd <= table.highest; fd++) {
@@ -200,4 +206,12 @@ struct grace_connections_count grace_connections_look(const struct grace_connect
     }
     pass.count.finished = table.finished;
     return pass.count;
+}
+
+bool grace_connections_seem_gone(void)
+{
+    for (unsigned i = 0; i < table.samples; i++)
+        if (grace_socket_cookie(table.sample[i]) == table.list[table.sample[i]].cookie)
+            return false;
+    return table.samples > 0;
 }

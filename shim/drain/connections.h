@@ -25,6 +25,10 @@ struct grace_connections_look {
 };
 struct grace_connections_count grace_connections_look(const struct grace_connections_look *how);
 
+/* Whether a few of those that were there at the last look are there no more, all of them: a cheap
+ * question, asked between two looks. */
+bool grace_connections_seem_gone(void);
+
 void grace_connections_end(void);
 
 #endif

@@ -26,6 +26,7 @@
 #define LOOK_COST_SHARE  25
 #define LOOK_AT_LEAST_US 2000
 #define LOOK_AT_MOST_US  1000000
+#define GLANCE_US        10000 /* how soon the end of all connections is noticed between looks */
 #define LOOK_CALM_US     20000 /* between looks, when nothing has changed for some time */
 
 /* How long there has to be no connection for a hold to end early. */
@@ -166,8 +167,14 @@ static void pause_between(void)
         interval = calm < LOOK_CALM_US ? calm : LOOK_CALM_US;
     if (interval > LOOK_AT_MOST_US)
         interval = LOOK_AT_MOST_US;
-    struct timespec time = {(time_t)(interval / 1000000), (long)(interval % 1000000) * 1000};
-    grace_kernel(SYS_futex, bell, FUTEX_WAIT, drain.bell, &time, NULL, 0);
+    for (uint64_t end = now + interval; now < end && atomic_load(bell) == drain.bell;
+         now = grace_now_us()) {
+        uint64_t left = end - now < GLANCE_US ? end - now : GLANCE_US;
+        struct timespec time = {0, (long)left * 1000};
+        grace_kernel(SYS_futex, bell, FUTEX_WAIT, drain.bell, &time, NULL, 0);
+        if (grace_connections_seem_gone())
+            return;
+    }
 }
 
 static bool is_off(uint64_t now_us)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* How long the server is watched, and what of it a loop that spins would use at least. */
-#define WATCHED_MS  700
+#define WATCHED_MS  300
 #define SPINNING_MS 150
 
 static const char *const modes[] = {"thread", "accept", "nonblock", "fork", "prefork",
