@@ -19,6 +19,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Somebody may have found the file just before its name was taken, and be on the way to opening it:
+ * within this time he has come to the lease. */
+#define ON_THE_WAY_MS 20
+
 /* How long somebody who has the file open is waited for, and how often is looked. */
 #define PATIENCE_MS   500
 #define LOOK_EVERY_MS 10
@@ -112,6 +116,8 @@ static enum grace_verdict judge_again(struct grace_leftover *leftover, const cha
                                       int leased, const struct grace_stop *stop)
 {
     struct stat about;
+    if (leased)
+        poll(NULL, 0, ON_THE_WAY_MS);
     if (fstatat(leftover->folder, taken, &about, AT_SYMLINK_NOFOLLOW) != 0 ||
         about.st_ino != leftover->about.st_ino || about.st_dev != leftover->about.st_dev ||
         (leased && fcntl(leftover->fd, F_GETLEASE) != F_WRLCK)) {

@@ -64,7 +64,7 @@ static void expect_lines(const char *name)
     }
 }
 
-#define ROUNDS 4
+#define ROUNDS 3
 
 static const struct {
     const char *files, *threads;
