@@ -38,8 +38,8 @@ const char *grace_own_folder(char *buffer, size_t size)
     ssize_t length = readlink("/proc/self/exe", buffer, size);
     if (length <= 0 || (size_t)length >= size)
         length = 0;
-    while (length > 0 && buffer[length] != '/')
-        length--;
+    while (length > 0 && buffer[--length] != '/')
+        continue;
     buffer[length] = '\0';
     return buffer;
 }

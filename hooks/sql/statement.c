@@ -56,9 +56,8 @@ static const char *skip_quoted(const char *at, bool backslashes)
 {
     char quote = *at++;
     for (; *at != '\0'; at++) {
-        if (backslashes && *at == '\\' && at[1] != '\0')
-            at++;
-        else if (*at == quote && at[1] == quote)
+        bool escaped = backslashes && *at == '\\' && at[1] != '\0';
+        if (escaped || (*at == quote && at[1] == quote))
             at++;
         else if (*at == quote)
             return at + 1;
