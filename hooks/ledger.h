@@ -116,7 +116,7 @@ struct grace_ledger {
     _Atomic uint64_t drain_until_ms;  /* when hold or drain end at the latest: CLOCK_MONOTONIC */
     _Atomic uint64_t began_ms;        /* when the stop began: CLOCK_MONOTONIC; 0: not known */
     _Atomic uint32_t counted;         /* 1: the stop is in the metrics, or somebody is at it */
-    uint32_t reserved;
+    _Atomic uint32_t taken_back;      /* how many stops were */
     struct grace_ledger_hook hooks[];
 };
 

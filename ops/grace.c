@@ -24,6 +24,9 @@ static const struct subcommand subcommands[] = {
     {"run", "start a program under libgrace", grace_run_main},
     {"check", "check a config and show what a stop would do", grace_check_main},
     {"inspect", "say whether libgrace works for a program or process", grace_inspect_main},
+    {"ps", "list the programs that are watched, and what they are at", grace_ps_main},
+    {"status", "show how far a program's stop has come", grace_status_main},
+    {"stop", "stop programs, and show how they do", grace_stop_main},
     {"recover", "run what programs that are gone still owe", grace_recover_main},
     {"new-hook", "write a plugin that builds, with a test", grace_new_hook_main},
     {"run-hook", NULL, grace_run_hook_main},
@@ -62,11 +65,16 @@ bool grace_find_library(const char *name, char *path, size_t size)
     return false;
 }
 
+bool grace_is_terminal(FILE *stream)
+{
+    const char *terminal = getenv("TERM");
+    return isatty(fileno(stream)) && terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
 bool grace_may_colour(FILE *stream)
 {
-    const char *terminal = getenv("TERM"), *no = getenv("NO_COLOR");
-    return isatty(fileno(stream)) && (no == NULL || *no == '\0') && terminal != NULL &&
-           strcmp(terminal, "dumb") != 0;
+    const char *no = getenv("NO_COLOR");
+    return grace_is_terminal(stream) && (no == NULL || *no == '\0');
 }
 
 /* ---- main ----------------------------------------------------------------------------------- */

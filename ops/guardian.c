@@ -33,6 +33,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "count_stop.h"
 #include "ended.h"
 #include "hooks/kernel.h"
@@ -467,11 +468,13 @@ int grace_guardian_main(int argc, char **argv)
     atomic_store(&ledger->guardian, (int32_t)getpid());
     grace_ledger_ring(&ledger->answered);
     guardian.origin = guardian.keeper.pid;
+    grace_control_serve(&guardian.keeper);
     do {
         watch(&guardian);
     } while (follow(&guardian));
     if (atomic_load(&ledger->stage) != GRACE_STAGE_DISMISSED)
         finish(&guardian);
     remove_file();
+    grace_control_close();
     return EX_OK;
 }

@@ -191,6 +191,7 @@ static void take_back(void)
     atomic_store(&stop.hurry, 0);
     atomic_store(&grace_shim.ledger->drain, GRACE_DRAIN_NONE);
     atomic_store(&grace_shim.ledger->wishes, 0);
+    atomic_fetch_add(&grace_shim.ledger->taken_back, 1);
     grace_guardian_tell(GRACE_STAGE_RUNNING);
     uint32_t led = LED;
     atomic_compare_exchange_strong(&stop.state, &led, NONE);
