@@ -38,7 +38,8 @@ struct range {
 static struct range guarded[RANGES];
 static size_t guarded_count;
 static struct range mask_function; /* pthread_sigmask, which sigprocmask calls */
-static struct range loader;        /* ld.so: even its system calls are made under its lock */
+static struct range syscall_function, barrier_function; /* syscall, pthread_barrier_wait */
+static struct range loader; /* ld.so: even its system calls are made under its lock */
 
 /* ---- where the code lies ------------------------------------------------------------------- */
 
@@ -54,6 +55,13 @@ static void guard_text(const struct dl_phdr_info *object, bool is_loader)
         if (is_loader)
             loader = range;
     }
+}
+
+static void learn_function(const struct dl_phdr_info *object, const char *name, struct range *range)
+{
+    struct grace_function function;
+    if (grace_object_function(object, name, &function))
+        *range = (struct range){function.address, function.address + function.size};
 }
 
 /* Whichever object defines malloc first is the one that is called; libc's is guarded as well. */
@@ -72,8 +80,11 @@ static int visit(struct dl_phdr_info *object, size_t size, void *argument)
     *malloc_found |= is_allocator;
     if (is_loader || is_libpthread || is_own || is_libc || is_allocator)
         guard_text(object, is_loader);
-    if (is_libc && grace_object_function(object, "pthread_sigmask", &function))
-        mask_function = (struct range){function.address, function.address + function.size};
+    if (is_libc) {
+        learn_function(object, "pthread_sigmask", &mask_function);
+        learn_function(object, "syscall", &syscall_function);
+        learn_function(object, "pthread_barrier_wait", &barrier_function);
+    }
     return 0;
 }
 
@@ -97,6 +108,12 @@ static bool is_guarded(uintptr_t address)
 }
 
 /* ---- blocking system calls ----------------------------------------------------------------- */
+
+/* Whether a plain FUTEX_WAIT at this address is the program's: by syscall(2), or at a barrier. */
+static bool is_callers_wait(uintptr_t ip)
+{
+    return within(&syscall_function, ip) || within(&barrier_function, ip);
+}
 
 static bool blocks_outside_locks(const ucontext_t *context, long number)
 {
@@ -161,10 +178,13 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
 #endif
         return true;
     case SYS_futex: {
-        /* libc's low-level locks wait with FUTEX_WAIT for the value 2; condition variables,
-         * semaphores and joins do not. */
+        /* Condition variables, semaphores and joins wait with FUTEX_WAIT_BITSET; libc's own locks
+         * with FUTEX_WAIT, and so does a thread that changes the user, while it holds the list of
+         * stacks (nptl/nptl_setxid.c). To wake somebody is not to wait: the other threads do so in
+         * the middle of that. */
         long operation = grace_context_argument(context, 1) & FUTEX_CMD_MASK;
-        return !(operation == FUTEX_WAIT && (uint32_t)grace_context_argument(context, 2) == 2);
+        return operation == FUTEX_WAIT_BITSET ||
+               (operation == FUTEX_WAIT && is_callers_wait(grace_context_ip(context)));
     }
     default:
         return false;
@@ -177,12 +197,16 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
  * changes the mask by itself, inside fork with all of malloc's locks held (nptl/_Fork.c), so of
  * rt_sigprocmask only the one in the function that programs call counts.
  */
-static bool brings_signals(long number, uintptr_t ip)
+static bool brings_signals(const ucontext_t *context, long number, uintptr_t ip)
 {
     switch (number) {
+    case SYS_tgkill: {
+        /* libc's own signals go out while it holds the list of stacks. */
+        long signo = grace_context_argument(context, 2);
+        return signo != 32 && signo != 33;
+    }
     case SYS_kill:
     case SYS_tkill:
-    case SYS_tgkill:
     case SYS_rt_sigqueueinfo:
     case SYS_rt_tgsigqueueinfo:
         return true;
@@ -217,15 +241,15 @@ bool grace_safepoint_at(const ucontext_t *context)
         return false;
     long number = grace_context_number_behind(context);
     if (number >= 0)
-        return brings_signals(number, ip) || blocks_outside_locks(context, number);
+        return brings_signals(context, number, ip) || blocks_outside_locks(context, number);
     if (grace_context_result(context) != -EINTR)
         return false;
     /* No call of malloc's returns EINTR, but a wait for a lock does: the futex call is told by its
      * arguments alone. */
     long operation = grace_context_argument(context, 1);
     bool lock_wait = (operation == FUTEX_WAIT || operation == FUTEX_WAIT_PRIVATE) &&
-                     (uint32_t)grace_context_argument(context, 2) == 2 &&
-                     grace_context_argument(context, 3) == 0;
+                     (uint32_t)grace_context_argument(context, 2) != 0 &&
+                     grace_context_argument(context, 3) == 0 && !is_callers_wait(ip);
     return !lock_wait;
 }
 

@@ -3,6 +3,7 @@
  * thread of the process do so. At exit ("exit"), in a handler of TERM's ("handler"), or on a thread
  * over and over ("thread") until TERM ends it.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,14 +23,25 @@ static void on_stop(int signo)
     _exit(5);
 }
 
+static void *change_for_ever(void *unused)
+{
+    for (;;)
+        change_user();
+    return unused;
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";
+    pthread_t thread;
     if (strcmp(how, "exit") == 0) {
         atexit(change_user);
         return 4;
     }
-    signal(SIGTERM, on_stop);
+    if (strcmp(how, "handler") == 0)
+        signal(SIGTERM, on_stop);
+    else
+        pthread_create(&thread, NULL, change_for_ever, NULL);
     puts("ready");
     fflush(stdout);
     for (;;)

@@ -44,6 +44,16 @@ START_TEST(in_its_own_handler_after_the_announcement)
 }
 END_TEST
 
+START_TEST(all_the_while)
+{
+    three_hooks(hook_plugin("B", ""));
+    struct process *process = start(GRACED, program("changes_user"), "thread");
+    wait_ready(process);
+    expect_status(stop_with(process, SIGTERM), KILLED(SIGTERM));
+    expect_order("A B C");
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("user changes");
@@ -51,5 +61,6 @@ Suite *suite(void)
     tcase_add_test(group, at_exit_after_the_hooks);
     tcase_add_loop_test(group, at_exit_after_hooks_that_failed, 0, 5);
     tcase_add_loop_test(group, in_its_own_handler_after_the_announcement, 0, 2);
+    tcase_add_test(group, all_the_while);
     return all;
 }
