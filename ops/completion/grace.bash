@@ -40,6 +40,8 @@ _grace_options() {
     inspect) echo "--json" ;;
     recover) echo "--quiet" ;;
     new-hook) echo "--in-process" ;;
+    ps | status) echo "--json" ;;
+    stop) echo "--no-drain --force --abort --signal --timeout --quiet" ;;
     esac
 }
 
@@ -48,7 +50,7 @@ _grace() {
     local program
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run check inspect recover new-hook --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "run check inspect ps status stop recover new-hook --help --version" -- "$word")
         return
     fi
     if [[ $command == run ]]; then
@@ -75,7 +77,11 @@ _grace() {
         _grace_files "$word"
         return
         ;;
-    check:--limit | check:--program | check:-p) return ;;
+    stop:--signal | stop:-s)
+        mapfile -t COMPREPLY < <(compgen -A signal -- "${word^^}")
+        return
+        ;;
+    check:--limit | check:--program | check:-p | stop:--timeout | stop:-t) return ;;
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_grace_options "$command") --help --version" -- "$word")
@@ -92,6 +98,9 @@ _grace() {
         done
         ;;
     check | recover) _grace_files "$word" ;;
+    status | stop) # those that grace ps lists
+        mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" ps 2>/dev/null | awk '$1 + 0 { print $1 }')" -- "$word")
+        ;;
     esac
 }
 
