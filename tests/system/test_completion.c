@@ -22,7 +22,8 @@ START_TEST(bash_offers_what_fits)
 {
     write_file("web.conf", "%s", "");
     write_file("some-program", "%s", "");
-    expect_text(offered("grace ''"), "run check inspect recover new-hook --help --version ");
+    expect_text(offered("grace ''"), "run check inspect ps status stop recover new-hook "
+                                     "--help --version ");
     expect_text(offered("grace in"), "inspect ");
     expect_text(offered("grace check --for ''"), "kubernetes systemd docker ");
     expect_text(offered("grace check --for = s"), "systemd ");
@@ -50,7 +51,8 @@ START_TEST(zsh_finds_the_function_and_it_has_no_error)
 }
 END_TEST
 
-static const char *const commands[] = {"run", "check", "inspect", "recover", "new-hook"};
+static const char *const commands[] = {"run",    "check", "inspect", "ps",
+                                       "status", "stop",  "recover", "new-hook"};
 
 /* Nobody has to remember to write a new option down twice. */
 START_TEST(both_know_every_command_and_option)
