@@ -121,7 +121,7 @@ static int step_to_end(struct database *database, sqlite3_stmt *prepared,
     if (code != SQLITE_DONE)
         return fail(database, error);
     if (sqlite3_stmt_readonly(prepared) || sqlite3_column_count(prepared) > 0)
-        snprintf(result->text, sizeof result->text, "%ld rows", rows);
+        snprintf(result->text, sizeof result->text, "%ld %s", rows, rows == 1 ? "row" : "rows");
     else
         snprintf(result->text, sizeof result->text, "%d changed",
                  sqlite3_changes(database->sqlite));
