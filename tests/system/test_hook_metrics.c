@@ -3,6 +3,7 @@
  * every cause, by whoever is last, in a file that Prometheus can read at any moment.
  */
 #include "harness.h"
+#include "harness_ledger.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -324,6 +325,22 @@ START_TEST(programs_share_a_file)
 }
 END_TEST
 
+/* Owner and guardian are killed together: nobody counts, until the ledger is settled. */
+START_TEST(a_stop_that_nobody_saw_is_counted_when_it_is_recovered)
+{
+    CONFIGURE("%s%s", by_key(), hooks_in_phases());
+    struct owner owner = start_and_kill_both(true);
+    expect(!exists(METRICS));
+    recover(EXITED(0));
+    recover(EXITED(0));
+    check_exposition(METRICS);
+    const char *all = contents(METRICS);
+    expect(count_of(all, "cause=\"killed\"} 1\n") == 1, "%s", all);
+    expect(count_of(all, "result=\"done\"} 3\n") == 1, "%s", all);
+    expect(owner.process->ended);
+}
+END_TEST
+
 /* ---- what is there already ------------------------------------------------------------------- */
 
 /* What a writer left that was killed, an old version's odd lines, and the mode that somebody set.
@@ -418,6 +435,7 @@ Suite *suite(void)
     tcase_add_loop_test(group, stops_at_the_same_moment_lose_no_count, 0, 2);
     tcase_add_test(group, connections_are_counted_by_what_became_of_them);
     tcase_add_test(group, programs_share_a_file);
+    tcase_add_test(group, a_stop_that_nobody_saw_is_counted_when_it_is_recovered);
     group = story_case(all, "files");
     tcase_add_test(group, counts_go_on_from_the_file_that_is_there);
     tcase_add_loop_test(group, what_is_no_metrics_file_is_left_as_it_is, 0,
