@@ -76,8 +76,8 @@ static int check_url(const char *url, struct grace_error *error)
     if (strncmp(url, "${", 2) == 0)
         return 0;
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return grace_error_set(error,
-                               "option \"url\" is \"%.100s\"; expected http://… or https://…", url);
+        return grace_error_set(error, "option \"url\" is of another kind; expected http://… or "
+                                      "https://…");
     size_t host = strcspn(url, ":") + 3;
     if (memchr(url + host, '@', strcspn(url + host, "/?#")) != NULL)
         return grace_error_set(error, "option \"url\" has a user in it; expected it in `user`, and "
@@ -88,8 +88,7 @@ static int check_url(const char *url, struct grace_error *error)
     CURLUcode wrong = parts != NULL ? curl_url_set(parts, CURLUPART_URL, url, 0) : CURLUE_OK;
     curl_url_cleanup(parts);
     if (wrong != CURLUE_OK)
-        return grace_error_set(error, "option \"url\" is \"%.200s\": %s", url,
-                               curl_url_strerror(wrong));
+        return grace_error_set(error, "option \"url\" is no URL: %s", curl_url_strerror(wrong));
     return 0;
 }
 
@@ -142,6 +141,9 @@ static int check_files(const struct grace_http *http, struct grace_error *error)
 
 static int check_together(const struct grace_http *http, struct grace_error *error)
 {
+    if (strchr(http->proxy, '@') != NULL)
+        return grace_error_set(error, "option \"proxy\" has a user in it; expected a proxy that "
+                                      "asks for none");
     if ((http->user != NULL) != (http->password_file != NULL))
         return grace_error_set(error, "options \"user\" and \"password_file\" need each other");
     if (http->bearer_file != NULL && http->user != NULL)

@@ -53,6 +53,17 @@ static int fail(const struct database *database, const char *what, struct grace_
 
 /* ---- options -------------------------------------------------------------------------------- */
 
+/* Some of libpq's messages end with the whole URL, a password in it and all. */
+static void hide_url(char *text)
+{
+    char *url = strstr(text, "postgres");
+    if (url == NULL)
+        return;
+    while (url > text && strchr("\": ", url[-1]) != NULL)
+        url--;
+    *url = '\0';
+}
+
 static int check(const struct grace_sql_place *place, struct grace_error *error)
 {
     char *wrong = NULL, text[300];
@@ -60,6 +71,7 @@ static int check(const struct grace_sql_place *place, struct grace_error *error)
     if (options == NULL) {
         flatten(text, sizeof text, wrong != NULL ? wrong : "out of memory");
         PQfreemem(wrong);
+        hide_url(text);
         return grace_error_set(error, "option \"url\": %s", text);
     }
     bool has_password = false;

@@ -30,6 +30,14 @@ void expect_refused(const char *plugin_name, const char *options, const char *wo
     expect(count_of(said, "\n") == 1, "%s", said);
 }
 
+void expect_refused_silently(const char *plugin_name, const char *options, const char *words)
+{
+    struct process *grace = check(plugin_name, options);
+    expect_status(grace->status, EXITED(78));
+    expect(strstr(contents(grace->err), words) == NULL, "%s", contents(grace->err));
+    expect(strstr(contents(grace->out), words) == NULL, "%s", contents(grace->out));
+}
+
 void expect_taken(const char *plugin_name, const char *options)
 {
     struct process *grace = check(plugin_name, options);

@@ -12,6 +12,9 @@ char *hook_shipped(const char *plugin, const char *options, const char *more);
  * the line at which the hook stands. */
 void expect_refused(const char *plugin, const char *options, const char *words);
 
+/* Fails unless it refuses them without showing these words. */
+void expect_refused_silently(const char *plugin, const char *options, const char *words);
+
 /* Fails unless `grace check` takes them. */
 void expect_taken(const char *plugin, const char *options);
 

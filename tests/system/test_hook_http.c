@@ -340,9 +340,10 @@ START_TEST(wrong_options_are_refused)
     secret_file("closed", "x", 0600);
     const char *rows[][2] = {
         {"", "option \"url\" is missing; expected http://… or https://…"},
-        {"url = \"ftp://x/\";", "\"url\" is \"ftp://x/\"; expected http://"},
+        {"url = \"ftp://x/\";", "\"url\" is of another kind; expected http://"},
         {"url = \"http://x y/\";", "Bad hostname"},
         {"url = \"http://joe:pass@x/\";", "has a user in it; expected it in `user`"},
+        {URL "proxy = \"http://joe:pass@x/\";", "\"proxy\" has a user in it"},
         {"url = 3;", "option \"url\" (line 2) is a whole number; expected a string"},
         {URL "ulr = 3;", "unknown option \"ulr\" (line 2): plugin http knows"},
         {URL "method = \"get\";", "\"method\" is \"get\"; expected a name as \"GET\""},
@@ -369,6 +370,8 @@ START_TEST(wrong_options_are_refused)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_refused("http", rows[i][0], rows[i][1]);
+    expect_refused_silently("http", "url = \"htp://joe:s3cret@x/\";", "s3cret");
+    expect_refused_silently("http", "url = \"http://x y/?token=s3cret\";", "s3cret");
     expect_taken("http", text("url = \"${CONSUL}/v1/x\"; bearer_file = \"%s\"; expect = [\"2xx\", "
                               "\"404\", \"410-499\"]; headers = \"A: ${GRACE_CAUSE}\";",
                               here("closed")));

@@ -396,6 +396,8 @@ START_TEST(wrong_options_are_refused)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_refused("redis", rows[i][0], rows[i][1]);
+    expect_refused_silently("redis", "url = \"redis://joe:s3cret@x\";", "s3cret");
+    expect_refused_silently("redis", "url = \"rediss//joe:s3cret@x\";", "s3cret");
     expect_taken("redis", "");
     expect_taken("redis",
                  "url = \"rediss://joe@[::1]:7000/3\"; ca = \"/x\"; save = \"if-changed\"; "

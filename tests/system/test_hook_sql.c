@@ -401,6 +401,10 @@ START_TEST(wrong_options_are_refused)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_refused("sql", rows[i][0], rows[i][1]);
+    expect_refused_silently(
+        "sql", "url = \"postgresql://joe:s3cret@[x/y\"; statements = \"SELECT 1\";", "s3cret");
+    expect_refused_silently("sql", "url = \"pg://joe:s3cret@x/y\"; statements = \"SELECT 1\";",
+                            "s3cret");
     expect_taken("sql", "url = \"sqlite:///x\"; statements = [\"SELECT :cause, '::x', a::b\"];");
     expect_taken("sql",
                  "url = \"postgres://u@${DB_HOST}/y?sslmode=verify-full\"; transaction = "
