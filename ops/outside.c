@@ -16,6 +16,7 @@
 
 #include "hooks/command.h"
 #include "hooks/kernel.h"
+#include "hooks/log.h"
 #include "hooks/report.h"
 
 enum { IDLE, CONDUCTING, FORWARDED };
@@ -185,6 +186,7 @@ static void begin(struct grace_outside *outside, const siginfo_t *info, bool led
     outside->info = *info;
     outside->led = led;
     outside->began_ms = grace_kernel_now_ms();
+    grace_log_speak_for(outside->target()); /* it may be a daemon by now */
     tell_guardian(outside);
     log_begin(outside);
     atomic_store(&outside->state, CONDUCTING);

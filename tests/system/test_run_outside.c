@@ -193,6 +193,29 @@ START_TEST(killed_with_its_parent_its_hooks_run_once)
 }
 END_TEST
 
+/* Not preloaded it cannot be seen forking: its pid file says who it is now. */
+START_TEST(a_daemon_is_followed_by_its_pid_file)
+{
+    write_file("daemon.c",
+               "#include <stdio.h>\n#include <unistd.h>\n"
+               "int main(void) { if (fork()) _exit(0); setsid(); if (fork()) _exit(0);\n"
+               "FILE *file = fopen(\"pid.new\", \"w\"); fprintf(file, \"%%d\\n\", getpid());\n"
+               "fclose(file); rename(\"pid.new\", \"pid\"); for (;;) pause(); }\n");
+    expect_status(run(BARE, "cc", "-static", "-o", "daemon", "daemon.c"), EXITED(0));
+    config("pidfile = \"%s\"; metrics = \"%s\"; %s", here("pid"), here("stops.prom"),
+           three_phases());
+    struct process *target = RUN("-t", here("log"), "./daemon");
+    wait_contains(target->err, "hands over to");
+    expect(!has_ended(target));
+    expect_status(stop_with(target, SIGTERM), KILLED(SIGTERM));
+    expect_order("announce alive stop cleanup");
+    expect(!WIFEXITED(target->status) && kill(pid_in("pid"), 0) != 0);
+    expect_text(contents("log"),
+                "daemon was killed by SIGTERM; hooks: 3 done, 0 failed, 0 not run\n");
+    expect(strstr(contents("stops.prom"), "daemon") != NULL, "%s", contents("stops.prom"));
+}
+END_TEST
+
 START_TEST(without_a_config_it_runs_as_it_is)
 {
     struct process *target = RUN(build(STATIC), "exit:4");
@@ -226,6 +249,7 @@ Suite *suite(void)
     tcase_add_test(group, the_deadline_is_kept_when_it_is_deaf);
     tcase_add_test(group, a_second_signal_cuts_the_announcement_short);
     tcase_add_test(group, killed_with_its_parent_its_hooks_run_once);
+    tcase_add_test(group, a_daemon_is_followed_by_its_pid_file);
     tcase_add_test(group, without_a_config_it_runs_as_it_is);
     tcase_add_test(group, what_it_starts_may_be_meant);
     return all;
