@@ -366,6 +366,34 @@ static bool learn_status(const struct guardian *guardian, int *status)
            grace_ended_status(OWNER_FD, guardian->keeper.pid, STATUS_PATIENCE_MS, status);
 }
 
+/* Whether our parent, `grace run`, has children besides us: what the target left behind. */
+static bool has_siblings(void)
+{
+    char path[64];
+    int pid, others = 0, parent = getppid();
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fscanf(file, "%d", &pid) == 1)
+        others += pid != getpid();
+    if (file != NULL)
+        fclose(file);
+    return others > 0;
+}
+
+/* Where libgrace is not in the owner only the pid file tells who goes on, and the daemon may have
+ * still to write it. */
+static int await_pidfile(const struct guardian *guardian)
+{
+    int pid = 0;
+    for (int waited = 0; pid == 0 && guardian->is_told && waited < PIDFILE_PATIENCE_MS &&
+                         guardian->keeper.plan->pidfile != NULL && has_siblings();
+         waited += PIDFILE_LOOK_MS) {
+        poll(NULL, 0, PIDFILE_LOOK_MS);
+        pid = grace_succession_by_file(&guardian->keeper);
+    }
+    return pid;
+}
+
 /* The owner said nothing, and no stop was under way: who goes on in its place, or 0. */
 static int left_to(struct guardian *guardian)
 {
@@ -378,6 +406,8 @@ static int left_to(struct guardian *guardian)
     }
     if (pid == 0 && guardian->is_ending_known && guardian->ending == 0)
         pid = grace_succession_appoint(&guardian->keeper, LEDGER_FD);
+    if (pid == 0 && guardian->is_ending_known && guardian->ending == 0)
+        pid = await_pidfile(guardian);
     give_stderr_back(guardian);
     return pid;
 }
