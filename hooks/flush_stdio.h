@@ -13,8 +13,9 @@ struct grace_flushed {
 
 /*
  * Flush the output of each open FILE whose lock is free for a moment within the next fifth of a
- * second, and whose descriptor takes output within patience_ms (all together). Input is left as it is: read-ahead of a seekable input
- * stream is given back by exit() only, and an end by a signal never did so.
+ * second, and whose descriptor takes output within patience_ms (all together). Input is left as it
+ * is: read-ahead of a seekable input stream is given back by exit() only, and an end by a signal
+ * never did so.
  *
  * Three things can make it wait longer than that, so call it on a thread that can be abandoned:
  * another thread that is inside fflush(NULL) holds the lock of libc's list of streams (stdout and

@@ -30,6 +30,8 @@ int grace_traits_copy(int from, int to, const struct stat *about)
         (void)!fchown(to, (uid_t)-1, about->st_gid);
     if (from >= 0)
         copy_attributes(from, to);
+    /* An ACL among them may keep ourselves out until all is sealed. */
+    fchmod(to, S_ISDIR(about->st_mode) ? 0700 : 0600);
     return kept;
 }
 

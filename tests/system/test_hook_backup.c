@@ -152,7 +152,8 @@ START_TEST(a_user_without_rights_copies_what_it_may)
     if (geteuid() != 0)
         skip("needs root, to become somebody else");
     expect_shell("chmod 755 .; mkdir home; cp %s %s home; mkdir -p home/tree/closed; cd home;"
-                 "echo 1 > tree/closed/x; chmod 555 tree/closed; chmod 6755 tree/closed/x;"
+                 "echo 1 > tree/closed/x; setfacl -m u:daemon:rx tree/closed; chmod 555 "
+                 "tree/closed; chmod 6755 tree/closed/x;"
                  "chown -R nobody: .",
                  product("grace"), product("hooks/backup.so"));
     write_file("home/c.conf",
