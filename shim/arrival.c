@@ -35,7 +35,7 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
                            const struct grace_disposition *disposition)
 {
     if (grace_drain_woke(info)) {
-        grace_drain_worker_woke(signo, context);
+        grace_drain_worker_woke(signo, info, context);
         return false;
     }
     if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))

@@ -45,7 +45,7 @@ void grace_drain_setup(void);
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context);
 
 /* A signal came that is only the drain's. */
-void grace_drain_worker_woke(int signo, const ucontext_t *context);
+void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t *context);
 
 /* A process that is not the owner ends by a call of its own. Does not return where it has to end by
  * its signal. `status` -1: exit has run all else. */
@@ -64,9 +64,10 @@ bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context);
 bool grace_drain_is_accepted(int fd);
 
 /* Whether a signal is only the drain's, to interrupt a thread; and sending one to the calling
- * thread. */
+ * thread, or to a process that is a fork of this one, which then drains its connections. */
 bool grace_drain_woke(const siginfo_t *info);
 void grace_drain_wake_self(int signo);
+void grace_drain_wake_process(int pid, int signo);
 
 /* Not zero once listeners close: then the two below are to be asked, around an accept. */
 extern _Atomic uint32_t grace_accept_guard;

@@ -84,7 +84,7 @@ static unsigned port_of(const union address *address)
 
 void grace_drain_address_add(int listener)
 {
-    union address address;
+    union address address = {.any = {0}};
     socklen_t length;
     if (!own_address(listener, &address, &length))
         return;
@@ -104,7 +104,7 @@ void grace_drain_addresses_forget(void)
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
-static bool is_known_port(unsigned port)
+bool grace_drain_address_has_port(unsigned port)
 {
     uint64_t word = atomic_load_explicit(&known.ports[port / 64 % 1024], memory_order_acquire);
     return (word >> port % 64 & 1) != 0;
@@ -147,14 +147,14 @@ static bool is_guessed(int fd)
 
 bool grace_drain_is_accepted(int fd)
 {
-    union address address;
+    union address address = {.any = {0}};
     socklen_t length;
     if (!own_address(fd, &address, &length))
         return false;
     switch (address.any.sa_family) {
     case AF_INET:
     case AF_INET6:
-        return (is_known_port(port_of(&address)) || is_guessed(fd)) && is_stream(fd);
+        return (grace_drain_address_has_port(port_of(&address)) || is_guessed(fd)) && is_stream(fd);
     case AF_UNIX:
         return is_known_name(&address.local, length) && is_stream(fd);
     default:

@@ -22,6 +22,7 @@
 #define SYN_RECV     (1u << 3)
 #define NEW_SYN_RECV (1u << 12)
 #define LISTENING    (1u << 10)
+#define CONNECTED    (1u << 1 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 11)
 
 struct question {
     struct nlmsghdr header;
@@ -35,7 +36,7 @@ struct question {
 static int ask(struct question *question, size_t size, bool all,
                bool (*visit)(const struct nlmsghdr *message, void *argument), void *argument)
 {
-    _Alignas(struct nlmsghdr) char buffer[8192];
+    _Alignas(struct nlmsghdr) char buffer[8192] = "";
     long fd = grace_kernel(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0)
         return (int)fd;
@@ -141,5 +142,29 @@ int grace_diag_listening_ports(void (*visit)(unsigned port, void *argument), voi
     struct ports ports = {visit, argument};
     int result = ask_tcp(AF_INET, 0, LISTENING, read_port, &ports);
     int second = ask_tcp(AF_INET6, 0, LISTENING, read_port, &ports);
+    return result < 0 ? result : second;
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+struct connections {
+    void (*visit)(unsigned port, uint64_t inode, void *argument);
+    void *argument;
+};
+
+static bool read_connection(const struct nlmsghdr *message, void *argument)
+{
+    const struct connections *connections = argument;
+    const struct inet_diag_msg *about = NLMSG_DATA(message);
+    connections->visit(ntohs(about->id.idiag_sport), about->idiag_inode, connections->argument);
+    return true;
+}
+
+int grace_diag_connections(void (*visit)(unsigned port, uint64_t inode, void *argument),
+                           void *argument)
+{
+    struct connections connections = {visit, argument};
+    int result = ask_tcp(AF_INET, 0, CONNECTED, read_connection, &connections);
+    int second = ask_tcp(AF_INET6, 0, CONNECTED, read_connection, &connections);
     return result < 0 ? result : second;
 }

@@ -17,4 +17,9 @@ int grace_diag_unix_backlog(uint64_t inode);
  * Returns 0 or a negative errno. */
 int grace_diag_listening_ports(void (*visit)(unsigned port, void *argument), void *argument);
 
+/* The same for each TCP connection in this network namespace: its local port, and the inode of the
+ * socket (0: no process has it open any more). */
+int grace_diag_connections(void (*visit)(unsigned port, uint64_t inode, void *argument),
+                           void *argument);
+
 #endif

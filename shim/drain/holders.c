@@ -145,7 +145,7 @@ static bool look_through(int pid, struct look *look)
         return false;
     const char *name;
     while ((name = grace_kernel_list_next(&listing)) != NULL) {
-        char link[64];
+        char link[64] = "";
         long length = grace_kernel(SYS_readlinkat, listing.fd, name, link, sizeof link - 1);
         link[length < 0 ? 0 : length] = '\0';
         note_link(link, pid, look);

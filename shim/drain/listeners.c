@@ -236,7 +236,7 @@ static int duplicate(int fd)
 /* Give a descriptor's number to another open file, in the eyes of epoll, too. */
 static void replace(const struct listener *listener, uint64_t inode_now, int by)
 {
-    struct grace_epolls epolls;
+    struct grace_epolls epolls = {.count = 0};
     grace_epolls_take(listener->fd, inode_now, &epolls);
     grace_kernel(SYS_dup3, by, listener->fd,
                  listener->descriptor_flags & FD_CLOEXEC ? O_CLOEXEC : 0);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "addresses.h"
+#include "children.h"
 #include "connections.h"
 #include "diag.h"
 #include "hooks/log.h"
@@ -114,6 +115,8 @@ static void log_end(const char *why_cut, unsigned cut)
     if (cut > 0)
         grace_log_say(&line, " (%u with something in flight, %u not accepted yet): %s",
                       drain.connections.busy, drain.listeners.waiting, why_cut);
+    else if (grace_children_serve())
+        grace_log_say(&line, "; children still serve connections: %s", why_cut);
     else if (drain.connections.idle > 0)
         grace_log_say(&line, "; %u idle ones left: %s", drain.connections.idle, why_cut);
     grace_log_number(&line, "duration_ms", (int64_t)ms);
@@ -218,12 +221,14 @@ static const char *close_and_watch(void)
 {
     uint64_t began = grace_now_us(), end = began + (uint64_t)plan()->timeout_ms * 1000;
     show_limit(end);
+    if (grace_children_matter() && !drain.how->connections_only)
+        grace_children_take_along(drain.how->signo);
     for (;;) {
         uint64_t now = grace_now_us();
         bool closed = grace_listeners_close(now, drain.how->signo);
         look(now - began, true);
         show(GRACE_DRAIN_DRAINING);
-        if (closed && !any_connection())
+        if (closed && !any_connection() && !grace_children_serve())
             return NULL;
         if (is_wanted_back())
             return "";

@@ -109,14 +109,27 @@ bool grace_drain_woke(const siginfo_t *info)
     return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &wake_request;
 }
 
-static void wake(int tid, int signo)
+static siginfo_t make_request(int signo)
 {
     siginfo_t request;
     memset(&request, 0, sizeof request);
     request.si_signo = signo;
     request.si_code = SI_QUEUE;
     request.si_value.sival_ptr = (void *)(uintptr_t)&wake_request;
+    return request;
+}
+
+static void wake(int tid, int signo)
+{
+    siginfo_t request = make_request(signo);
     grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request);
+}
+
+void grace_drain_wake_process(int pid, int signo)
+{
+    siginfo_t request = make_request(signo);
+    request.si_pid = grace_getpid();
+    grace_kernel(SYS_rt_sigqueueinfo, pid, signo, &request);
 }
 
 void grace_drain_wake_self(int signo)

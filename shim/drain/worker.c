@@ -127,11 +127,12 @@ static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK];
 static struct grace_launch late_launch = {
     .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
 
-void grace_drain_worker_woke(int signo, const ucontext_t *context)
+void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t *context)
 {
-    uint32_t to_go = TO_GO_ALONG;
-    if (atomic_load(&worker.pid) == grace_getpid() &&
-        atomic_compare_exchange_strong(&worker.goes_along, &to_go, GOES_ALONG))
+    /* Another process asks for it, or we ourselves did as we were forked. */
+    uint32_t before = info->si_pid != 0 ? ALONE : TO_GO_ALONG;
+    if (atomic_load(&worker.pid) == grace_getpid() && atomic_load(&worker.dies) == LIVES &&
+        atomic_compare_exchange_strong(&worker.goes_along, &before, GOES_ALONG))
         grace_launch(&late_launch, signo, context);
 }
 

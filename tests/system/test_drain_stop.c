@@ -334,6 +334,33 @@ START_TEST(a_forked_worker_finishes_and_dies_by_the_signal)
 }
 END_TEST
 
+/* PID 1 takes all others along when it ends: it waits for what its children serve, and has them say
+ * that it is the last. */
+START_TEST(pid_1_waits_for_its_children)
+{
+    port = free_port();
+    const char *preload = _i == 0 ? "" : text("export LD_PRELOAD='%s';", product("libgrace.so"));
+    server =
+        start(BARE, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c",
+              text("%s exec %s --mode fork --delay %d ipv4:%d", preload, program("server"),
+                   SLOW_MS / 2, port));
+    wait_ready(server);
+    int fd = dial(port);
+    expect(fd >= 0);
+    expect(write(fd, "GET / HTTP/1.1\r\n\r\n", 18) == 18);
+    let_pass(200);
+    struct process *find = start(BARE, "pgrep", "-P", text("%d", server->pid));
+    wait_end(find);
+    kill(atoi(contents(find->out)), _i == 0 ? SIGKILL : SIGTERM); /* bare, PID 1 ignores TERM */
+    const char *answer = answer_from(fd);
+    if (_i == 0)
+        expect_text(answer, "");
+    else
+        expect(strstr(answer, "\r\nConnection: close\r\n\r\nabc") != NULL, "%s", answer);
+    wait_end(server);
+}
+END_TEST
+
 /* ---- nothing to drain ------------------------------------------------------------------------ */
 
 START_TEST(where_nothing_listens_nothing_is_said)
@@ -361,6 +388,7 @@ Suite *suite(void)
     tcase_add_test(group, a_hold_serves_on_until_its_end);
     tcase_add_test(group, a_hold_ends_when_the_load_balancers_are_gone);
     tcase_add_loop_test(group, a_forked_worker_finishes_and_dies_by_the_signal, 0, 2);
+    tcase_add_loop_test(group, pid_1_waits_for_its_children, 0, 2);
     tcase_add_test(group, where_nothing_listens_nothing_is_said);
     return all;
 }
