@@ -85,13 +85,15 @@ void grace_report_stacks(struct grace_report *report, int64_t limit_ms)
                                            : strerror(result));
         return;
     }
-    if (!show_output(report, output, now_ms() + limit_ms)) {
+    int cut = !show_output(report, output, now_ms() + limit_ms);
+    if (cut) {
         kill(pid, SIGKILL);
         grace_report_line(report, "(not done after %lld ms)", (long long)limit_ms);
     }
     close(output);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    if (!stopped && is_stopped(report))
+    /* A stop that it had sent may be still to come: SIGCONT takes that back, too. */
+    if (!stopped && (cut || is_stopped(report)))
         kill(report->pid, SIGCONT);
 }
