@@ -13,6 +13,7 @@
 
 #include "arch.h"
 #include "drain.h"
+#include "hooks/room.h"
 #include "raw.h"
 #include "resume.h"
 
@@ -110,7 +111,7 @@ static struct aside {
     char stack[STACK_SIZE];
     _Alignas(16) _Atomic uint32_t taken; /* where its stack begins */
     uint64_t mask;
-} asides[STACKS];
+} asides[STACKS] GRACE_ROOM(asides);
 
 static bool has_room(const ucontext_t *context, uintptr_t sp)
 {

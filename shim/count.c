@@ -8,6 +8,7 @@
 #include "guardian.h"
 #include "hooks/command.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "hooks/story.h"
 #include "raw.h"
 
@@ -55,7 +56,7 @@ static uint32_t time_limit(const struct grace_stop_facts *facts)
 
 void grace_count_stop(void)
 {
-    static struct grace_environment environment;
+    static struct grace_environment environment GRACE_ROOM(count);
     uint32_t no = 0;
     if (!grace_count_is_ours() ||
         !atomic_compare_exchange_strong(&grace_shim.ledger->counted, &no, 1))

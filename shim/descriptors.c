@@ -25,6 +25,7 @@
 
 #include "drain.h"
 #include "hooks/kernel.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
 #include "raw.h"
 
@@ -37,7 +38,7 @@ static struct {
     } list[DESCRIPTORS];
     _Atomic uint64_t watched; /* signals that a thread of ours waits for */
     _Atomic uint32_t fork_known;
-} descriptors;
+} descriptors GRACE_ROOM(descriptors);
 
 static uint64_t bits_of(const sigset_t *set)
 {

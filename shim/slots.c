@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "hooks/room.h"
 #include "raw.h"
 #include "shim.h"
 
@@ -37,12 +38,13 @@ _Static_assert(DEFAULTS + HANDLERS == SLOTS, "which are made as many pieces of c
 #define FLAGS_SHIFT 56
 #define IN_USE      (UINT64_C(1) << 63)
 
-static _Atomic uint64_t words[HANDLERS];
+static _Atomic uint64_t words[HANDLERS] GRACE_ROOM(words);
 
 enum { FREE = 0, EXCLUSIVE = -1 }; /* or how many threads are about to give it to the kernel */
-static _Atomic int held[HANDLERS];
+static _Atomic int held[HANDLERS] GRACE_ROOM(held);
 
-static _Atomic uint32_t turn[65]; /* where in a signal's range to look for the oldest */
+static _Atomic
+    uint32_t turn[65] GRACE_ROOM(turn); /* where in a signal's range to look for the oldest */
 
 /* ---- the code ------------------------------------------------------------------------------ */
 

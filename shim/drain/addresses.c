@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "hooks/room.h"
 #include "shim/drain.h"
 #include "shim/raw.h"
 #include "socket.h"
@@ -30,7 +31,7 @@ static struct {
         struct sockaddr_un address;
     } name[NAMES];
     _Atomic uint32_t guess; /* there is no listener here to know by */
-} known;
+} known GRACE_ROOM(addresses);
 
 union address {
     struct sockaddr any;

@@ -33,6 +33,7 @@
 #include "epolls.h"
 #include "holders.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "shim/drain.h"
 #include "socket.h"
 #include "threads.h"
@@ -70,7 +71,7 @@ static struct {
     _Atomic uint32_t count;
     struct listener list[LISTENERS];
     uint64_t found_us, looked_us;
-} all;
+} all GRACE_ROOM(listeners);
 
 /* Whether it is ours to close: nobody goes on accepting from it. */
 static bool is_ours(const struct listener *listener)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hooks/kernel.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
 #include "shim/drain.h"
 #include "shim/raw.h"
@@ -19,7 +20,7 @@ static struct {
     bool known;
     unsigned count;
     int list[READ_AT_ONCE]; /* descriptors that a thread reads from */
-} readers;
+} readers GRACE_ROOM(readers);
 
 struct call {
     long number; /* -1: none, the thread runs */

@@ -15,6 +15,7 @@
 
 #include "holders.h"
 #include "hooks/flush_stdio.h"
+#include "hooks/room.h"
 #include "shim/raw.h"
 
 /* As in stop.c: what comes twice in a moment is one. */
@@ -61,7 +62,7 @@ static void *conductor(void *unused)
     return unused;
 }
 
-static _Alignas(64) char stack[GRACE_LAUNCH_STACK];
+static _Alignas(64) char stack[GRACE_LAUNCH_STACK] GRACE_ROOM(worker_stack);
 static struct grace_launch launch = {
     .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
 
@@ -123,7 +124,7 @@ static void go_alone(void)
     atomic_store(&worker.goes_along, ALONE);
 }
 
-static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK];
+static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(late_stack);
 static struct grace_launch late_launch = {
     .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
 

@@ -23,6 +23,7 @@
 #include "../shim.h"
 #include "calls.h"
 #include "connection.h"
+#include "hooks/room.h"
 
 /* How long a beginning or its end may take, and how often is looked for objects that are new. */
 #define WAIT_MOST_MS  1000
@@ -47,7 +48,7 @@ static struct {
     struct grace_redirect redirect;
     pid_t process;
     _Atomic uint32_t wanted, is; /* what the thread is to do, and what it has done */
-} answers;
+} answers GRACE_ROOM(answers);
 
 static void add(const char *name, void *replacement, void *original, bool unbound)
 {
