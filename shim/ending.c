@@ -22,7 +22,7 @@
 #define FLUSH_LIMIT_MS    1000
 
 /* How long the main thread may take to come to a safe point before it is not waited for. */
-#define EXIT_LIMIT_MS 1000
+#define EXIT_LIMIT_MS 3000
 #define EXIT_RETRY_MS 1
 
 _Noreturn void grace_real__exit(int status)
@@ -105,6 +105,9 @@ static void exit_by_main_thread(void)
     request.si_value.sival_ptr = (void *)(uintptr_t)&exit_request;
     pid_t pid = grace_getpid();
     uint64_t limit = grace_now_ms() + EXIT_LIMIT_MS;
+    uint64_t deadline = facts->began_ms + grace_shim.plan->deadline_ms;
+    if (limit > deadline)
+        limit = deadline;
     while (atomic_load(&exit_redirected) == 0) {
         if (grace_now_ms() >= limit) {
             grace_log(
@@ -117,9 +120,8 @@ static void exit_by_main_thread(void)
         syscall(SYS_rt_tgsigqueueinfo, pid, pid, facts->signo, &request);
         grace_futex_wait(&exit_redirected, 0, EXIT_RETRY_MS);
     }
-    for (uint64_t now, end = facts->began_ms + grace_shim.plan->deadline_ms;
-         (now = grace_now_ms()) < end;)
-        grace_futex_wait(&exit_redirected, 1, (int64_t)(end - now));
+    for (uint64_t now; (now = grace_now_ms()) < deadline;)
+        grace_futex_wait(&exit_redirected, 1, (int64_t)(deadline - now));
     grace_log(GRACE_LOG_WARNING, "end", "exit has not come to its end by the deadline");
 }
 
