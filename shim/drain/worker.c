@@ -165,6 +165,29 @@ static int stop_under_way(void)
     return atomic_load(&worker.dies) == DIES ? worker.signo : grace_stop_drains_by();
 }
 
+/* What the forking thread had blocked. */
+static __thread uint64_t mask_before __attribute__((tls_model("initial-exec")));
+
+static void set_mask(int how, const uint64_t *mask, uint64_t *before)
+{
+    grace_kernel(SYS_rt_sigprocmask, how, mask, before, sizeof *mask);
+}
+
+/*
+ * A signal to the whole group may reach the child before it knows that it is one: it would die by
+ * it, with the connection that it was forked for. The target sees nothing of the mask: these
+ * handlers of ours were registered first, so they run last before the fork and first after it.
+ */
+static void go_to_fork(void)
+{
+    set_mask(SIG_BLOCK, &grace_shim.plan->signals, &mask_before);
+}
+
+static void go_on_as_parent(void)
+{
+    set_mask(SIG_SETMASK, &mask_before, NULL);
+}
+
 static void begin_as_child(void)
 {
     int signo = stop_under_way();
@@ -175,6 +198,7 @@ static void begin_as_child(void)
     grace_drain_forget();
     if (signo != 0)
         grace_drain_wake_self(signo); /* a thread is started where that is safe */
+    set_mask(SIG_SETMASK, &mask_before, NULL);
 }
 
 void grace_drain_setup(void)
@@ -182,5 +206,5 @@ void grace_drain_setup(void)
     if (grace_shim.plan->drain.when == GRACE_DRAIN_NEVER)
         return;
     grace_holders_at_load();
-    pthread_atfork(NULL, NULL, begin_as_child);
+    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }
