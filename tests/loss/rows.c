@@ -20,7 +20,7 @@ const struct loss_row loss_rows[] = {
      .command = {PYTHON, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "@DIR/www",
                  "@PORT"},
      .target = "ipv4:@PORT",
-     .load = {PER_CLIENT, "--path", "/index.html"}},
+     .load = {"--fresh", "5", "--path", "/index.html"}},
     {.name = "Node, keep-alive without pauses",
      .command = {"node", "@DIR/app.js", "@PORT"},
      .target = "ipv4:@PORT",
@@ -111,12 +111,14 @@ const struct loss_row loss_rows[] = {
      .command = {"node", "@DIR/secure.js", "@PORT", "@DIR"},
      .target = "ipv4:@PORT",
      .load = {STEADY, "--tls"},
-     .why = "the answer is written inside TLS: no line can be added to it"},
+     .drain = "timeout = \"2s\";",
+     .why = "answers are made inside TLS: no line can be added, the clients stay until the timeout "
+            "(2s)"},
     {.name = "Node, http = false, the same",
      .command = {"node", "@DIR/app.js", "@PORT"},
      .target = "ipv4:@PORT",
      .load = {STEADY},
-     .drain = "http = false;",
-     .why = "nothing tells the clients to leave"},
+     .drain = "http = false; timeout = \"2s\";",
+     .why = "nothing tells the clients to leave: they stay until the timeout (2s)"},
 };
 const size_t loss_row_count = sizeof loss_rows / sizeof loss_rows[0];

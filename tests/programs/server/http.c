@@ -33,7 +33,7 @@ static void begin_upgrade(struct http *http, int64_t now)
 {
     static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\n"
                                  "Upgrade: echo\r\nConnection: Upgrade\r\n\r\n";
-    begin_output(http, sizeof answer - 1, now);
+    begin_output(http, sizeof answer - 1, now + settings.delay);
     memcpy(http->out, answer, sizeof answer);
     http->upgraded = true;
 }
@@ -117,7 +117,7 @@ enum step http_next(struct http *http, int64_t now)
                 return STEP_CLOSE;
         }
         if (http->upgraded && http->used > 0) {
-            begin_output(http, http->used, now);
+            begin_output(http, http->used, now + settings.delay);
             memcpy(http->out, http->in, http->used);
             http->used = 0;
         } else if (http->upgraded || !take_request(http, now)) {
