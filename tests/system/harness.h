@@ -88,6 +88,7 @@ struct launch {
     bool no_stderr;          /* with descriptor 2 closed */
     bool discard;            /* with its output thrown away */
     int ignored;             /* a signal that it inherits as ignored; 0: none */
+    int listener;            /* given to it as systemd does: descriptor 3, LISTEN_FDS; 0: none */
 };
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})

@@ -78,6 +78,15 @@ struct start_data {
     const char *library;
 };
 
+static void give_listener(int listener)
+{
+    if (listener != 3)
+        need(dup2(listener, 3) == 3, "dup2");
+    need(fcntl(3, F_SETFD, 0) == 0, "fcntl");
+    setenv("LISTEN_FDS", "1", 1);
+    setenv("LISTEN_PID", text("%d", (int)getpid()), 1);
+}
+
 _Noreturn static void become_program(const struct start_data *data)
 {
     const struct launch *how = data->how;
@@ -99,7 +108,9 @@ _Noreturn static void become_program(const struct start_data *data)
         become_user(data->user);
     need(how->directory == NULL || chdir(how->directory) == 0, "chdir");
     set_preload(data->library);
-    close_range(3, ~0u, 0);
+    if (how->listener > 0)
+        give_listener(how->listener);
+    close_range(how->listener > 0 ? 4 : 3, ~0u, 0);
     if (how->no_stderr)
         close(2);
     execvp(how->argv[0], (char *const *)(uintptr_t)how->argv);
