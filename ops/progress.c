@@ -84,7 +84,7 @@ static void tell_drain(struct grace_progress *progress, const struct grace_contr
 static size_t columns(void)
 {
     struct winsize window;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 3 ? window.ws_col : 80;
 }
 
 static const char *running_hook(const struct grace_control_status *status)
@@ -110,7 +110,8 @@ static void show_now(struct grace_progress *progress, const struct grace_control
         snprintf(line, sizeof line, "drain: %s", drain);
     else
         snprintf(line, sizeof line, "waiting for the program to end%s", left);
-    printf("\r\033[K%.*s", (int)(columns() - 1), line);
+    /* Room is left for the "^C" of somebody who has seen enough. */
+    printf("\r\033[K%.*s", (int)(columns() - 3), line);
     progress->pending = true;
     fflush(stdout);
 }

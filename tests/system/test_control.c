@@ -328,6 +328,44 @@ START_TEST(at_a_terminal_it_moves_and_interrupt_leaves_the_stop_to_itself)
 }
 END_TEST
 
+/* What stands on the screen of a terminal that a person looks at. */
+static const char *screen(void)
+{
+    struct process *capture = start(BARE, "tmux", "-S", here("tmux"), "capture-pane", "-p");
+    expect_status(wait_end(capture), EXITED(0));
+    return contents(capture->out);
+}
+
+static const char *wait_screen(const char *words)
+{
+    for (int64_t since = now_ms();; let_pass(50)) {
+        const char *now = screen();
+        if (strstr(now, words) != NULL)
+            return now;
+        expect(now_ms() - since < STORY_LIMIT_MS, "no \"%s\" on the screen:\n%s", words, now);
+    }
+}
+
+START_TEST(in_a_narrow_window_the_line_stays_one_line)
+{
+    struct process *target = target_in("stop");
+    environment("TERM", "screen");
+    expect_status(run(BARE, "tmux", "-S", here("tmux"), "-f", "/dev/null", "new-session", "-d",
+                      "-x", "24", "-y", "20",
+                      text("%s stop %d; cat", product("grace"), (int)target->pid)),
+                  EXITED(0));
+    const char *shown = wait_screen("stop: held: running");
+    expect(count_of(shown, "stop: held") == 1, "%s", shown);
+    expect_status(run(BARE, "tmux", "-S", here("tmux"), "send-keys", "C-c"), EXITED(0));
+    shown = wait_screen("goes on");
+    expect(strstr(shown, "held: running") == NULL, "%s", shown);
+    write_file("go", "%s", "");
+    expect_status(wait_end(target), KILLED(SIGTERM));
+    run(BARE, "tmux", "-S", here("tmux"), "kill-server");
+    expect_order("A held");
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("control");
@@ -345,6 +383,7 @@ Suite *suite(void)
     tcase_add_test(group, stop_does_not_wait_longer_than_it_may);
     tcase_add_test(group, others_may_not_ask_and_root_may_ask_of_all);
     tcase_add_test(group, a_guardian_that_was_killed_leaves_nothing_in_the_list);
+    tcase_add_test(group, in_a_narrow_window_the_line_stays_one_line);
     tcase_add_test(group, at_a_terminal_it_moves_and_interrupt_leaves_the_stop_to_itself);
     return all;
 }
