@@ -106,12 +106,14 @@ START_TEST(time_limits_hold)
 }
 END_TEST
 
+/* More than once: one that comes before the call goes on does not interrupt it, as one that comes
+ * before any call does not. */
 START_TEST(without_a_time_limit_only_its_own_handler_interrupts)
 {
     const char *call = unlimited[_i];
     config("deadline = \"60s\"; drain = { when = \"never\"; };\nhooks = (%s);",
            hook_script("A",
-                       "kill -USR1 $GRACE_PID; until test -e done.$GRACE_PID; do sleep 0.01; done",
+                       "until test -e done.$GRACE_PID; do kill -USR1 $GRACE_PID; sleep 0.01; done",
                        "timeout = \"50s\"; phase = \"stop\";"));
     struct process *waiter = start(GRACED, program("waiter"), call, "0");
     wait_ready(waiter);
