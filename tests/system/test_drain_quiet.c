@@ -122,10 +122,63 @@ START_TEST(nothing_spins)
 }
 END_TEST
 
+/* ---- a listener that others go on with --------------------------------------------------------
+ */
+
+/* This test gave it to the server, and is the one that everybody comes to from then on. */
+static struct process *start_with_ours(const char *mode, int listener)
+{
+    const int number = 30;
+    dup2(listener, number);
+    config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };", here("log"));
+    struct process *server = start(GRACED, "/bin/sh", "-c",
+                                   text("exec 3<&%d %d<&-; export LISTEN_FDS=1 LISTEN_PID=$$;"
+                                        "exec %s --mode %s --size 100 fds",
+                                        number, number, program("server"), mode));
+    close(number);
+    wait_ready(server);
+    return server;
+}
+
+START_TEST(a_shared_one_is_quiet_while_others_accept)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 50) == 0);
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    place = text("ipv4 %d", ntohs(address.sin_port));
+    struct process *server = start_with_ours(modes[_i], listener);
+
+    int slow = ask(text("/delay=%d", 4 * WATCHED_MS));
+    let_pass(200);
+    double before = used_ms(server->pid);
+    send_signal(server, SIGTERM);
+    wait_contains("log", "is closed to new connections");
+    expect(strstr(contents("log"), "(shared) is closed") != NULL, "%s", contents("log"));
+    for (int i = 0; i < 20; i++) {
+        int client = try_to_connect();
+        expect(client >= 0);
+        let_pass(WATCHED_MS / 20);
+        int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        expect(accepted >= 0); /* nobody else took it */
+        close(accepted);
+        close(client);
+    }
+    double used = used_ms(server->pid) - before;
+    expect(used < SPINNING_MS, "%s: %f ms", modes[_i], used);
+    expect_answer(slow);
+    expect_status(wait_end(server), KILLED(SIGTERM));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("drain quiet");
     TCase *group = story_case(all, "quiet");
     tcase_add_loop_test(group, nothing_spins, 0, MODES * LISTENERS);
+    for (int i = 0; i < MODES; i++)
+        if (strcmp(modes[i], "fork") != 0 && strcmp(modes[i], "prefork") != 0)
+            tcase_add_loop_test(group, a_shared_one_is_quiet_while_others_accept, i, i + 1);
     return all;
 }
