@@ -128,14 +128,11 @@ END_TEST
 /* This test gave it to the server, and is the one that everybody comes to from then on. */
 static struct process *start_with_ours(const char *mode, int listener)
 {
-    const int number = 30;
-    dup2(listener, number);
     config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };", here("log"));
-    struct process *server = start(GRACED, "/bin/sh", "-c",
-                                   text("exec 3<&%d %d<&-; export LISTEN_FDS=1 LISTEN_PID=$$;"
-                                        "exec %s --mode %s --size 100 fds",
-                                        number, number, program("server"), mode));
-    close(number);
+    struct process *server = launch(
+        &(struct launch){.way = GRACED,
+                         .argv = ARGV(program("server"), "--mode", mode, "--size", "100", "fds"),
+                         .listener = listener});
     wait_ready(server);
     return server;
 }
