@@ -24,7 +24,8 @@ PLUGINS   := flush metrics unlink backup snapshot
 PLUGINS   += http redis ready sql notify
 config_src := $(wildcard config/*.c)
 hooks_src  := $(filter-out $(PLUGINS:%=hooks/%.c),$(wildcard hooks/*.c))
-shim_src   := $(wildcard shim/*.c shim/*/*.c)
+shim_src   := $(filter-out shim/db/%,$(wildcard shim/*.c shim/*/*.c))
+db_src     := $(wildcard shim/db/*.c)
 ops_src    := $(wildcard ops/*.c)
 
 config_obj := $(config_src:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/libconfig.o
@@ -34,10 +35,12 @@ shared_src := $(wildcard hooks/parts/*.c hooks/metrics/*.c)
 hooks_obj  := $(hooks_src:%.c=$(BUILD)/obj/%.o)
 shared_obj := $(shared_src:%.c=$(BUILD)/obj/%.o)
 shim_obj   := $(shim_src:%.c=$(BUILD)/obj/%.o)
+# libgrace-db.so shares these two with libgrace.so, and has them of its own.
+db_obj     := $(patsubst %.c,$(BUILD)/obj/%.o,$(db_src) shim/redirect.c hooks/kernel.c)
 ops_obj    := $(ops_src:%.c=$(BUILD)/obj/%.o)
 
 plugins    := $(PLUGINS:%=$(BUILD)/hooks/%.so)
-products   := $(BUILD)/libgrace.so $(BUILD)/grace $(plugins)
+products   := $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(BUILD)/grace $(plugins)
 
 all: $(products)
 
@@ -47,6 +50,10 @@ $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
 	    -Wl,-z,nodelete -Wl,-z,noseparate-code -Wl,--sort-section=name -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
 	    -Wl,--version-script=shim/exports.map -o $@ $(filter %.o,$^)
+
+$(BUILD)/libgrace-db.so: $(db_obj) shim/db/exports.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace-db.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
+	    -Wl,-z,noseparate-code -Wl,-z,relro -Wl,--gc-sections -Wl,--version-script=shim/db/exports.map -o $@ $(filter %.o,$^)
 
 $(BUILD)/grace: $(ops_obj) $(shared_obj) $(hooks_obj) $(config_obj)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
@@ -319,7 +326,7 @@ install: $(products)
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PLUGINDIR) \
 	    $(DESTDIR)$(DOCDIR) $(sort $(foreach page,$(manuals),$(call manual_to,$(page))))
 	$(INSTALL) -m 755 $(STRIP) $(BUILD)/grace $(DESTDIR)$(PREFIX)/bin
-	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
 	$(INSTALL) -m 644 hooks/grace_hook.h $(DESTDIR)$(PREFIX)/include
 	$(INSTALL) -m 644 $(documents) $(DESTDIR)$(DOCDIR)

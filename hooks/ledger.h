@@ -117,6 +117,8 @@ struct grace_ledger {
     _Atomic uint64_t began_ms;        /* when the stop began: CLOCK_MONOTONIC; 0: not known */
     _Atomic uint32_t counted;         /* 1: the stop is in the metrics, or somebody is at it */
     _Atomic uint32_t taken_back;      /* how many stops were */
+    _Atomic uint32_t drain_transactions; /* of databases, under way */
+    uint32_t reserved;
     struct grace_ledger_hook hooks[];
 };
 

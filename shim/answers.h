@@ -23,6 +23,9 @@ bool grace_answers_begin(void);
  * are its own again. Takes a second at most. */
 void grace_answers_undo(void);
 
+/* The thread that it has started, in this process; 0: none. Async-signal-safe. */
+int32_t grace_answers_thread(void);
+
 /* When the target last sent something on an accepted connection, in milliseconds of
  * CLOCK_MONOTONIC; 0: not since the drain began, or not seen. Async-signal-safe; keeps errno. */
 uint64_t grace_answers_sent_ms(int fd);

@@ -12,6 +12,7 @@ struct grace_drain_how {
     bool (*is_off)(void); /* whether it is to end at once */
     bool (*is_wanted_back)(void); /* whether the stop is to be taken back; NULL: it cannot be */
     bool connections_only;        /* listeners stay as they are, and nothing is said */
+    bool goes_on;                 /* the target's own handler comes after it: its threads run on */
     struct grace_ledger *ledger;  /* which shows how far it is; NULL: nobody looks */
 };
 

@@ -165,6 +165,7 @@ static bool drain(void)
         .until_ms = stop.facts.began_ms + grace_shim.plan->deadline_ms,
         .is_off = drain_is_off,
         .is_wanted_back = grace_stop_is_wanted_back,
+        .goes_on = !stop.by_signal,
         .ledger = grace_shim.ledger,
     };
     if (grace_stop_is_wanted_back())

@@ -5,6 +5,8 @@
  *   closing    no new connection begins; those that wait are accepted (listeners.c)
  *   watching   idle connections are half-closed, those with something in flight left alone
  *              (connections.c), HTTP answers say that they are the last (answer.c)
+ *   databases  once no request is in flight that may need one, no transaction begins; those that
+ *              are under way go on (shim/database.h, where libgrace-db.so is loaded)
  *   the end    nothing is left, or the time is up
  *
  * Closing and watching go on side by side, step by step: nothing here waits for the target. How
@@ -21,6 +23,7 @@
 #include "hooks/log.h"
 #include "listeners.h"
 #include "shim/answers.h"
+#include "shim/database.h"
 #include "shim/raw.h"
 #include "socket.h"
 
@@ -41,11 +44,73 @@ static struct {
     uint64_t began_us, changed_us;
     uint64_t look_us; /* what the last look cost */
     uint32_t bell;    /* as it was at the last look */
+    bool has_database, gate_closed;
+    struct grace_database_count database;
+    unsigned transactions_cut;
 } drain;
 
 static const struct grace_drain_plan *plan(void)
 {
     return &grace_shim.plan->drain;
+}
+
+/* ---- databases ----------------------------------------------------------------------------- */
+
+static const struct grace_database *database(void)
+{
+    bool is_there = &grace_database != NULL;
+    return is_there && grace_database.version == GRACE_DATABASE_VERSION ? &grace_database : NULL;
+}
+
+static bool has_database(void)
+{
+    return database() != NULL && database()->has_work();
+}
+
+/* What is accepted may need a transaction of its own: it comes first, for most of the time. */
+static void look_at_database(uint64_t elapsed_us, bool any_request)
+{
+    if (!drain.has_database)
+        return;
+    if (!drain.gate_closed && any_request && elapsed_us < (uint64_t)plan()->timeout_ms * 750)
+        return;
+    if (!drain.gate_closed)
+        database()->begin();
+    drain.gate_closed = true;
+    database()->look(grace_answers_thread(), &drain.database);
+}
+
+static bool is_database_at_rest(void)
+{
+    return !drain.has_database ||
+           (drain.gate_closed && drain.database.transactions + drain.database.at_work == 0);
+}
+
+static void tell_cut(const struct grace_database_cut *cut)
+{
+    struct grace_log_line line;
+    drain.transactions_cut++;
+    grace_log_begin(&line, GRACE_LOG_WARNING, "transaction-cut");
+    grace_log_say(&line, "%s%s%s%s: %s for %llu.%llus of the drain, and cut", cut->library,
+                  cut->database[0] != '\0' ? " \"" : "", cut->database,
+                  cut->database[0] != '\0' ? "\"" : "", cut->state,
+                  (unsigned long long)(cut->for_ms / 1000),
+                  (unsigned long long)(cut->for_ms % 1000 / 100));
+    grace_log_field(&line, "library", cut->library);
+    grace_log_field(&line, "database", cut->database);
+    grace_log_field(&line, "state", cut->state);
+    grace_log_number(&line, "for_ms", (int64_t)cut->for_ms);
+    grace_log_end(&line);
+}
+
+/* A target that goes on, be it only to its own handler, goes on with its database. */
+static void leave_database(bool at_once)
+{
+    if (drain.gate_closed && at_once)
+        database()->undo();
+    else if (drain.gate_closed)
+        database()->let_go();
+    drain.gate_closed = false;
 }
 
 /* ---- what others can read ------------------------------------------------------------------ */
@@ -59,6 +124,8 @@ static void show(enum grace_drain_state state)
     atomic_store_explicit(&ledger->drain_busy, drain.connections.busy, memory_order_relaxed);
     atomic_store_explicit(&ledger->drain_idle, drain.connections.idle, memory_order_relaxed);
     atomic_store_explicit(&ledger->drain_finished, drain.connections.finished,
+                          memory_order_relaxed);
+    atomic_store_explicit(&ledger->drain_transactions, drain.database.transactions,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->drain, state, memory_order_release);
 }
@@ -107,7 +174,8 @@ static void log_end(const char *why_cut, unsigned cut)
 {
     struct grace_log_line line;
     uint64_t ms = (grace_now_us() - drain.began_us) / 1000;
-    grace_log_begin(&line, level_for(cut > 0 ? GRACE_LOG_WARNING : GRACE_LOG_INFO), "drain-end");
+    bool is_loss = cut + drain.transactions_cut > 0;
+    grace_log_begin(&line, level_for(is_loss ? GRACE_LOG_WARNING : GRACE_LOG_INFO), "drain-end");
     grace_log_say(&line, ms < 1000 ? "drained in %llums" : "drained in %llu.%llus",
                   (unsigned long long)(ms < 1000 ? ms : ms / 1000),
                   (unsigned long long)(ms % 1000 / 100));
@@ -121,7 +189,12 @@ static void log_end(const char *why_cut, unsigned cut)
         grace_log_say(&line, "; %u idle ones left: %s", drain.connections.idle, why_cut);
     grace_log_number(&line, "duration_ms", (int64_t)ms);
     grace_log_number(&line, "finished", drain.connections.finished);
+    if (drain.has_database)
+        grace_log_say(&line, "; %u transaction%s cut", drain.transactions_cut,
+                      drain.transactions_cut == 1 ? "" : "s");
     grace_log_number(&line, "cut", cut);
+    if (drain.has_database)
+        grace_log_number(&line, "transactions_cut", drain.transactions_cut);
     add_counts(&line);
     grace_log_end(&line);
 }
@@ -227,8 +300,9 @@ static const char *close_and_watch(void)
         uint64_t now = grace_now_us();
         bool closed = grace_listeners_close(now, drain.how->signo);
         look(now - began, true);
+        look_at_database(now - began, !closed || any_connection());
         show(GRACE_DRAIN_DRAINING);
-        if (closed && !any_connection() && !grace_children_serve())
+        if (closed && !any_connection() && is_database_at_rest() && !grace_children_serve())
             return NULL;
         if (is_wanted_back())
             return "";
@@ -256,11 +330,16 @@ static bool prepare(void)
     drain.began_us = drain.changed_us = grace_now_us();
     memset(&drain.connections, 0, sizeof drain.connections);
     look(0, false);
-    return (listens && !drain.how->connections_only) || any_connection();
+    drain.gate_closed = false;
+    drain.transactions_cut = 0;
+    memset(&drain.database, 0, sizeof drain.database);
+    drain.has_database = !drain.how->connections_only && has_database();
+    return (listens && !drain.how->connections_only) || any_connection() || drain.has_database;
 }
 
 static void take_back(void)
 {
+    leave_database(true);
     grace_answers_undo();
     grace_listeners_put_back();
     grace_drain_addresses_forget();
@@ -296,6 +375,10 @@ enum grace_drain_end grace_drain(const struct grace_drain_how *how)
         return GRACE_DRAIN_TAKEN_BACK;
     }
     unsigned cut = drain.connections.busy + drain.listeners.waiting;
+    if (drain.gate_closed && !is_database_at_rest())
+        database()->each_cut(tell_cut);
+    if (how->goes_on)
+        leave_database(false);
     log_end(why, cut);
     if (how->ledger != NULL)
         atomic_store(&how->ledger->drain_cut, cut);
@@ -327,6 +410,8 @@ bool grace_drain_has_work(void)
     bool found = false;
     if (plan()->when == GRACE_DRAIN_NEVER || atomic_load(&drain.begun) != 0)
         return false;
+    if (has_database())
+        return true;
     grace_kernel_each_descriptor(look_for_work, &found);
     return found;
 }

@@ -48,6 +48,7 @@ static struct {
     struct grace_redirect redirect;
     pid_t process;
     _Atomic uint32_t wanted, is; /* what the thread is to do, and what it has done */
+    _Atomic int32_t thread;
 } answers GRACE_ROOM(answers);
 
 static void add(const char *name, void *replacement, void *original, bool unbound)
@@ -133,6 +134,7 @@ static void take_back(void)
 
 static void *redirect(void *unused)
 {
+    atomic_store(&answers.thread, grace_gettid());
     for (;;) {
         uint32_t wanted = atomic_load(&answers.wanted);
         if (wanted == ON)
@@ -176,6 +178,12 @@ bool grace_answers_begin(void)
         return false;
     }
     return wait_until(ON);
+}
+
+int32_t grace_answers_thread(void)
+{
+    bool is_ours = answers.process == grace_getpid() && atomic_load(&answers.wanted) != NO_THREAD;
+    return is_ours ? atomic_load(&answers.thread) : 0;
 }
 
 void grace_answers_undo(void)

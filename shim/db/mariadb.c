@@ -1,0 +1,188 @@
+/*
+ * libmariadb. The server says with each answer whether a transaction is open, with autocommit off
+ * too. Connections of MySQL's own library are not followed: it has no call that tells.
+ */
+#include "db.h"
+
+typedef void mysql;
+typedef void statement;
+
+enum {
+    QUERY,
+    REAL_QUERY,
+    SEND_QUERY,
+    QUERY_START,
+    REAL_QUERY_START,
+    STMT_EXECUTE,
+    STMT_EXECUTE_START,
+    STMT_DIRECT,
+    INFO,
+    COUNT
+};
+
+static struct grace_db_call calls[COUNT];
+
+#define LIBRARY        grace_db_mariadb
+#define REAL(of, call) ((__typeof__(of) *)calls[call].original)
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+/* How a MYSQL_STMT of libmariadb.so.3 begins. */
+struct statement_head {
+    void *free, *used, *before;
+    size_t least, block;
+    unsigned blocks, first_use;
+    void (*on_error)(void);
+    mysql *connection;
+};
+
+static mysql *connection_of(const statement *prepared)
+{
+    return ((const struct statement_head *)prepared)->connection;
+}
+
+#define STATEMENT(name, call, connection, goes_on, parameters, arguments)                          \
+    static int name parameters                                                                     \
+    {                                                                                              \
+        return GRACE_DB_CALL(LIBRARY, connection, goes_on, REAL(name, call) arguments);            \
+    }
+
+STATEMENT(query, QUERY, m, grace_db_only_ends(sql), (mysql * m, const char *sql), (m, sql))
+STATEMENT(real_query, REAL_QUERY, m, grace_db_only_ends(sql),
+          (mysql * m, const char *sql, unsigned long length), (m, sql, length))
+STATEMENT(send_query, SEND_QUERY, m, grace_db_only_ends(sql),
+          (mysql * m, const char *sql, unsigned long length), (m, sql, length))
+STATEMENT(query_start, QUERY_START, m, grace_db_only_ends(sql),
+          (int *outcome, mysql *m, const char *sql), (outcome, m, sql))
+STATEMENT(real_query_start, REAL_QUERY_START, m, grace_db_only_ends(sql),
+          (int *outcome, mysql *m, const char *sql, unsigned long length),
+          (outcome, m, sql, length))
+STATEMENT(stmt_execute, STMT_EXECUTE, connection_of(s), false, (statement * s), (s))
+STATEMENT(stmt_execute_start, STMT_EXECUTE_START, connection_of(s), false,
+          (int *outcome, statement *s), (outcome, s))
+STATEMENT(stmt_direct, STMT_DIRECT, connection_of(s), grace_db_only_ends(sql),
+          (statement * s, const char *sql, size_t length), (s, sql, length))
+
+static struct grace_db_call calls[COUNT] = {
+    [QUERY] = {"mysql_query", (void *)query, NULL},
+    [REAL_QUERY] = {"mysql_real_query", (void *)real_query, NULL},
+    [SEND_QUERY] = {"mysql_send_query", (void *)send_query, NULL},
+    [QUERY_START] = {"mysql_query_start", (void *)query_start, NULL},
+    [REAL_QUERY_START] = {"mysql_real_query_start", (void *)real_query_start, NULL},
+    [STMT_EXECUTE] = {"mysql_stmt_execute", (void *)stmt_execute, NULL},
+    [STMT_EXECUTE_START] = {"mysql_stmt_execute_start", (void *)stmt_execute_start, NULL},
+    [STMT_DIRECT] = {"mariadb_stmt_execute_direct", (void *)stmt_direct, NULL},
+    [INFO] = {"mariadb_get_infov", NULL, NULL},
+};
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+static void opened(mysql *m)
+{
+    if (m != NULL && calls[INFO].original != NULL)
+        grace_db_add(&LIBRARY, m);
+}
+
+GRACE_DB_EXPORT mysql *mysql_real_connect(mysql *m, const char *host, const char *user,
+                                          const char *password, const char *name, unsigned port,
+                                          const char *socket, unsigned long flags);
+GRACE_DB_EXPORT mysql *mysql_real_connect(mysql *m, const char *host, const char *user,
+                                          const char *password, const char *name, unsigned port,
+                                          const char *socket, unsigned long flags)
+{
+    __typeof__(mysql_real_connect) *real =
+        grace_db_real(&LIBRARY, "mysql_real_connect", __builtin_return_address(0));
+    mysql *connected =
+        real == NULL ? NULL : real(m, host, user, password, name, port, socket, flags);
+    opened(connected);
+    return connected;
+}
+
+/* Counted from here on: before it is connected it is in no transaction. */
+GRACE_DB_EXPORT int mysql_real_connect_start(mysql **outcome, mysql *m, const char *host,
+                                             const char *user, const char *password,
+                                             const char *name, unsigned port, const char *socket,
+                                             unsigned long flags);
+GRACE_DB_EXPORT int mysql_real_connect_start(mysql **outcome, mysql *m, const char *host,
+                                             const char *user, const char *password,
+                                             const char *name, unsigned port, const char *socket,
+                                             unsigned long flags)
+{
+    __typeof__(mysql_real_connect_start) *real =
+        grace_db_real(&LIBRARY, "mysql_real_connect_start", __builtin_return_address(0));
+    *outcome = NULL;
+    if (real == NULL)
+        return 0;
+    opened(m);
+    return real(outcome, m, host, user, password, name, port, socket, flags);
+}
+
+GRACE_DB_EXPORT mysql *mariadb_connect(mysql *m, const char *info);
+GRACE_DB_EXPORT mysql *mariadb_connect(mysql *m, const char *info)
+{
+    __typeof__(mariadb_connect) *real =
+        grace_db_real(&LIBRARY, "mariadb_connect", __builtin_return_address(0));
+    mysql *connected = real == NULL ? NULL : real(m, info);
+    opened(connected);
+    return connected;
+}
+
+GRACE_DB_EXPORT void mysql_close(mysql *m);
+GRACE_DB_EXPORT void mysql_close(mysql *m)
+{
+    __typeof__(mysql_close) *real =
+        grace_db_real(&LIBRARY, "mysql_close", __builtin_return_address(0));
+    grace_db_remove(m);
+    if (real != NULL)
+        real(m);
+}
+
+GRACE_DB_EXPORT int mysql_close_start(mysql *m);
+GRACE_DB_EXPORT int mysql_close_start(mysql *m)
+{
+    __typeof__(mysql_close_start) *real =
+        grace_db_real(&LIBRARY, "mysql_close_start", __builtin_return_address(0));
+    grace_db_remove(m);
+    return real != NULL ? real(m) : 0;
+}
+
+/* ---- what is asked ------------------------------------------------------------------------- */
+
+/* enum mariadb_value, and SERVER_STATUS_IN_TRANS of its answer. */
+enum { SCHEMA = 15, SERVER_STATUS = 30 };
+enum { IN_TRANSACTION = 1 };
+
+typedef int info_of(mysql *m, int what, void *answer, ...);
+
+static enum grace_db_state state(mysql *m)
+{
+    unsigned status = 0;
+    REAL(info_of, INFO)(m, SERVER_STATUS, &status);
+    return (status & IN_TRANSACTION) != 0 ? GRACE_DB_IN_TRANSACTION : GRACE_DB_IDLE;
+}
+
+static const char *database(mysql *m)
+{
+    const char *name = NULL;
+    REAL(info_of, INFO)(m, SCHEMA, &name);
+    return name;
+}
+
+static const char *const files[] = {"libmariadb.so.3", NULL};
+static const char *const opens[] = {"mysql_real_connect", "mysql_real_connect_start",
+                                    "mariadb_connect",    "mysql_close",
+                                    "mysql_close_start",  NULL};
+static void *const wrappers[] = {(void *)mysql_real_connect, (void *)mysql_real_connect_start,
+                                 (void *)mariadb_connect, (void *)mysql_close,
+                                 (void *)mysql_close_start};
+
+struct grace_db_library grace_db_mariadb = {
+    .name = "MariaDB",
+    .files = files,
+    .opens = opens,
+    .wrappers = wrappers,
+    .calls = calls,
+    .count = COUNT,
+    .state = state,
+    .database = database,
+};

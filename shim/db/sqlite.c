@@ -1,0 +1,158 @@
+/*
+ * SQLite. A connection is in a transaction from BEGIN or the first SAVEPOINT on, until autocommit
+ * is back. A statement that changes something outside of one is a transaction by itself: most are
+ * over within one step; one that returns rows ends with its last step. One that only reads may be
+ * left where it is.
+ */
+#include "db.h"
+
+enum {
+    STEP,
+    EXEC,
+    GET_TABLE,
+    BLOB_OPEN,
+    DB_HANDLE,
+    GET_AUTOCOMMIT,
+    STMT_BUSY,
+    STMT_READONLY,
+    DB_FILENAME,
+    COUNT
+};
+
+static int step(void *statement);
+static int execute(void *db, const char *sql, void *callback, void *argument, char **error);
+static int get_table(void *db, const char *sql, char ***result, int *rows, int *columns,
+                     char **error);
+static int blob_open(void *db, const char *database, const char *table, const char *column,
+                     int64_t row, int flags, void **blob);
+
+static struct grace_db_call calls[COUNT] = {
+    [STEP] = {"sqlite3_step", (void *)step, NULL},
+    [EXEC] = {"sqlite3_exec", (void *)execute, NULL},
+    [GET_TABLE] = {"sqlite3_get_table", (void *)get_table, NULL},
+    [BLOB_OPEN] = {"sqlite3_blob_open", (void *)blob_open, NULL},
+    [DB_HANDLE] = {"sqlite3_db_handle", NULL, NULL},
+    [GET_AUTOCOMMIT] = {"sqlite3_get_autocommit", NULL, NULL},
+    [STMT_BUSY] = {"sqlite3_stmt_busy", NULL, NULL},
+    [STMT_READONLY] = {"sqlite3_stmt_readonly", NULL, NULL},
+    [DB_FILENAME] = {"sqlite3_db_filename", NULL, NULL},
+};
+
+#define LIBRARY        grace_db_sqlite
+#define REAL(of, call) ((__typeof__(of) *)calls[call].original)
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+typedef int about_handle(void *handle);
+typedef void *handle_of(void *statement);
+
+static bool is_half_written(void *statement)
+{
+    return REAL(about_handle, STMT_BUSY)(statement) != 0 &&
+           REAL(about_handle, STMT_READONLY)(statement) == 0;
+}
+
+static int step(void *statement)
+{
+    if (statement == NULL)
+        return REAL(step, STEP)(statement);
+    return GRACE_DB_CALL(LIBRARY, REAL(handle_of, DB_HANDLE)(statement), is_half_written(statement),
+                         REAL(step, STEP)(statement));
+}
+
+static int execute(void *db, const char *sql, void *callback, void *argument, char **error)
+{
+    return GRACE_DB_CALL(LIBRARY, db, false,
+                         REAL(execute, EXEC)(db, sql, callback, argument, error));
+}
+
+static int get_table(void *db, const char *sql, char ***result, int *rows, int *columns,
+                     char **error)
+{
+    return GRACE_DB_CALL(LIBRARY, db, false,
+                         REAL(get_table, GET_TABLE)(db, sql, result, rows, columns, error));
+}
+
+static int blob_open(void *db, const char *database, const char *table, const char *column,
+                     int64_t row, int flags, void **blob)
+{
+    return GRACE_DB_CALL(LIBRARY, db, false,
+                         REAL(blob_open, BLOB_OPEN)(db, database, table, column, row, flags, blob));
+}
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+#define ERROR 1 /* SQLITE_ERROR */
+
+/* Until its functions are known nothing is kept. */
+static int opened(int result, void *const *db)
+{
+    if (result == 0 && calls[GET_AUTOCOMMIT].original != NULL)
+        grace_db_add(&LIBRARY, *db);
+    return result;
+}
+
+#define OPEN(name, parameters, arguments)                                                          \
+    GRACE_DB_EXPORT int name parameters;                                                           \
+    GRACE_DB_EXPORT int name parameters                                                            \
+    {                                                                                              \
+        __typeof__(name) *real = grace_db_real(&LIBRARY, #name, __builtin_return_address(0));      \
+        if (real != NULL)                                                                          \
+            return opened(real arguments, db);                                                     \
+        *db = NULL;                                                                                \
+        return ERROR;                                                                              \
+    }
+
+OPEN(sqlite3_open, (const char *file, void **db), (file, db))
+OPEN(sqlite3_open16, (const void *file, void **db), (file, db))
+OPEN(sqlite3_open_v2, (const char *file, void **db, int flags, const char *vfs),
+     (file, db, flags, vfs))
+
+/* A close may be refused while statements are left: then it is a connection still. */
+#define CLOSE(name)                                                                                \
+    GRACE_DB_EXPORT int name(void *db);                                                            \
+    GRACE_DB_EXPORT int name(void *db)                                                             \
+    {                                                                                              \
+        about_handle *real = grace_db_real(&LIBRARY, #name, __builtin_return_address(0));          \
+        bool is_kept = db != NULL && grace_db_find(db) != NULL;                                    \
+        grace_db_remove(db);                                                                       \
+        int result = real != NULL ? real(db) : ERROR;                                              \
+        if (result != 0 && is_kept)                                                                \
+            grace_db_add(&LIBRARY, db);                                                            \
+        return result;                                                                             \
+    }
+
+CLOSE(sqlite3_close)
+CLOSE(sqlite3_close_v2)
+
+/* ---- what is asked ------------------------------------------------------------------------- */
+
+static enum grace_db_state state(void *db)
+{
+    return REAL(about_handle, GET_AUTOCOMMIT)(db) == 0 ? GRACE_DB_IN_TRANSACTION : GRACE_DB_IDLE;
+}
+
+typedef const char *filename_of(void *db, const char *database);
+
+static const char *database(void *db)
+{
+    return calls[DB_FILENAME].original == NULL ? NULL : REAL(filename_of, DB_FILENAME)(db, "main");
+}
+
+static const char *const files[] = {"libsqlite3.so.0", NULL};
+static const char *const opens[] = {"sqlite3_open",  "sqlite3_open_v2",  "sqlite3_open16",
+                                    "sqlite3_close", "sqlite3_close_v2", NULL};
+static void *const wrappers[] = {(void *)sqlite3_open, (void *)sqlite3_open_v2,
+                                 (void *)sqlite3_open16, (void *)sqlite3_close,
+                                 (void *)sqlite3_close_v2};
+
+struct grace_db_library grace_db_sqlite = {
+    .name = "SQLite",
+    .files = files,
+    .opens = opens,
+    .wrappers = wrappers,
+    .calls = calls,
+    .count = COUNT,
+    .state = state,
+    .database = database,
+};
