@@ -61,7 +61,7 @@ struct grace_control_status {
     int signo;
     int64_t deadline_ms; /* what is left of it; -1: none runs */
     char drain[16];      /* "none", "hold", "draining", "over" */
-    unsigned listeners, busy, idle, finished, cut;
+    unsigned listeners, busy, idle, finished, cut, transactions;
     unsigned taken_back; /* how many stops were, since the program started */
     int64_t drain_ms; /* what is left for it; -1 */
     struct grace_control_hook *hooks;

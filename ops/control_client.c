@@ -77,6 +77,7 @@ static void read_line(struct grace_control_status *status, const char *key, cons
     } counts[] = {{"listeners", &status->listeners},
                   {"busy", &status->busy},
                   {"idle", &status->idle},
+                  {"transactions", &status->transactions},
                   {"finished", &status->finished},
                   {"cut", &status->cut},
                   {"taken_back", &status->taken_back}};

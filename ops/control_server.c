@@ -120,10 +120,12 @@ static void say_drain(FILE *answer)
     uint32_t drain = atomic_load(&ledger->drain);
     if (drain == GRACE_DRAIN_NONE)
         return;
-    fprintf(answer, "drain %s\nlisteners %u\nbusy %u\nidle %u\nfinished %u\ncut %u\n",
+    fprintf(answer,
+            "drain %s\nlisteners %u\nbusy %u\nidle %u\nfinished %u\ncut %u\ntransactions %u\n",
             name_of(names, 4, drain), atomic_load(&ledger->drain_listeners),
             atomic_load(&ledger->drain_busy), atomic_load(&ledger->drain_idle),
-            atomic_load(&ledger->drain_finished), atomic_load(&ledger->drain_cut));
+            atomic_load(&ledger->drain_finished), atomic_load(&ledger->drain_cut),
+            atomic_load(&ledger->drain_transactions));
     if (drain != GRACE_DRAIN_OVER)
         fprintf(answer, "drain_ms %lld\n",
                 (long long)left_until(atomic_load(&ledger->drain_until_ms)));

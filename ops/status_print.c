@@ -53,17 +53,20 @@ void grace_status_stage(const struct grace_control_status *status, char *buffer,
 
 void grace_status_drain(const struct grace_control_status *status, char *buffer, size_t size)
 {
-    char left[64] = "", time[32];
+    char left[64] = "", time[32], database[64] = "";
     buffer[0] = '\0';
     if (strcmp(status->drain, "none") == 0)
         return;
     seconds(status->drain_ms, time, sizeof time);
     if (status->drain_ms >= 0)
         snprintf(left, sizeof left, "; at most %s more", time);
-    snprintf(buffer, size, "%s%u busy, %u idle, %u finished, %u cut; %u listener%s closed%s",
+    if (status->transactions > 0)
+        snprintf(database, sizeof database, "; %u transaction%s", status->transactions,
+                 status->transactions == 1 ? "" : "s");
+    snprintf(buffer, size, "%s%u busy, %u idle, %u finished, %u cut; %u listener%s closed%s%s",
              strcmp(status->drain, "hold") == 0 ? "serving on; " : "", status->busy, status->idle,
              status->finished, status->cut, status->listeners, status->listeners == 1 ? "" : "s",
-             left);
+             database, left);
 }
 
 /* ---- one target ---------------------------------------------------------------------------- */
@@ -158,6 +161,7 @@ static void put_object(const struct grace_control_status *status, FILE *to)
     put_number(to, "idle", status->idle, drains);
     put_number(to, "finished", status->finished, drains);
     put_number(to, "cut", status->cut, drains);
+    put_number(to, "transactions", status->transactions, drains);
     put_number(to, "left_ms", status->drain_ms, status->drain_ms >= 0);
     fputs("},\"hooks\":[", to);
     for (size_t i = 0; i < status->hook_count; i++) {

@@ -120,7 +120,7 @@ START_TEST(a_thread_with_two_connections_finishes_both)
                                           "a.execute('BEGIN')\n"
                                           "open('too_far', 'w')\n");
     send_signal(worker, SIGTERM);
-    wait_contains(text("%s", worker->err), "draining");
+    wait_contains(worker->err, "draining");
     write_file("go", "%s", "");
     expect_status(wait_end(worker), KILLED(SIGTERM));
     expect_text(lite("SELECT count(*) FROM t"), "1\n");
@@ -153,7 +153,8 @@ END_TEST
 START_TEST(a_parked_thread_goes_on_when_the_stop_is_taken_back)
 {
     make_table();
-    config("drain = { timeout = \"30m\"; }; deadline = \"60m\";");
+    config("drain = { timeout = \"30m\"; }; deadline = \"60m\"; hooks = (%s);",
+           hook_command("A", "phase = \"cleanup\";"));
     struct process *worker = start_python(
         "import os, sqlite3, sys, threading, time\n"
         "a = sqlite3.connect(sys.argv[1], check_same_thread=False)\n"
