@@ -314,7 +314,7 @@ documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
 
 # Where a file goes: section N into manN.
 manual_to  = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
-installed  = $(LIBDIR)/libgrace.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
+installed  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
              $(PREFIX)/include/grace_hook.h $(addprefix $(DOCDIR)/,$(notdir $(documents))) \
              $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
              $(BASHDIR)/grace $(ZSHDIR)/_grace
