@@ -54,6 +54,19 @@ void grace_terminal_tell_group(int signo)
     sigtimedwait(&only, NULL, &now); /* our own */
 }
 
+/* A SIGCONT that comes in between takes the pending stop away, as it should: a SIGSTOP afterwards
+ * would take the SIGCONT away, and nobody would send another. */
+static void stop_with_group(void)
+{
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, SIGTSTP);
+    signal(SIGTSTP, SIG_DFL);
+    kill(0, SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    sigprocmask(SIG_BLOCK, &only, NULL);
+}
+
 void grace_terminal_stopped(const struct grace_terminal *terminal, pid_t group, int signo)
 {
     if (!somebody_can_resume_us()) {
@@ -62,8 +75,10 @@ void grace_terminal_stopped(const struct grace_terminal *terminal, pid_t group, 
         return;
     }
     if (signo == SIGTSTP && terminal->fd >= 0 && tcgetpgrp(terminal->fd) == group)
-        grace_terminal_tell_group(signo);
-    raise(SIGSTOP); /* the shell takes the terminal as soon as it sees that */
+        stop_with_group();
+    else
+        raise(SIGSTOP);
+    /* The shell has taken the terminal as soon as it saw us stopped. */
 }
 
 void grace_terminal_resumed(const struct grace_terminal *terminal, pid_t group)
