@@ -174,6 +174,12 @@ $(program_folders): | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -o $@ $(filter %.c,$^) -lpthread $(folder_libs)
 
+# Clients of databases.
+test_programs += $(BUILD)/tests/programs/transactions/libpq $(BUILD)/tests/programs/transactions/mariadb
+transactions/libpq_flags   := -I/usr/include/postgresql -Wl,--no-as-needed -lpq
+transactions/mariadb_flags := -I/usr/include/mariadb -Wl,--no-as-needed -lmariadb
+$(BUILD)/tests/programs/transactions/libpq $(BUILD)/tests/programs/transactions/mariadb: | $(BUILD)/deps.check
+
 $(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CXX) -O1 -g -Wall -Wextra -MMD -MP -o $@ $< -lpthread

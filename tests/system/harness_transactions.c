@@ -23,9 +23,9 @@ TCase *transaction_case(Suite *suite, const char *name)
 
 struct process *start_committer(enum way way, const char *const *argv)
 {
-    const char *words[16] = {product("grace"), "run", "--db", "--config", here("grace.conf"), "--"};
+    const char *words[32] = {product("grace"), "run", "--db", "--config", here("grace.conf"), "--"};
     size_t count = way == BARE ? 0 : 6;
-    for (size_t i = 0; argv[i] != NULL && count < 15; i++)
+    for (size_t i = 0; argv[i] != NULL && count < 31; i++)
         words[count++] = argv[i];
     words[count] = NULL;
     return launch(&(struct launch){.way = BARE, .argv = words});
