@@ -221,12 +221,14 @@ int grace_thread_start(void *(*function)(void *), void *argument);
  */
 #define GRACE_LAUNCH_RETRY_US 300
 #define GRACE_LAUNCH_LIMIT_MS 250
+#define GRACE_LAUNCH_LOOKS    400 /* before that; three times the limit at most */
 struct grace_launch {
     void *(*conductor)(void *);
     void (*stuck)(void);
     int signo;
     int timer; /* the kernel's id */
     uint64_t limit_ms;
+    unsigned looks;
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
     char *stack_end;          /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
 };
