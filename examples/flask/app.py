@@ -6,6 +6,7 @@ or os._exit in some corner of the code, ends the process without them.
 """
 import atexit
 import os
+import time
 
 from flask import Flask
 
@@ -36,6 +37,15 @@ def C():
 @app.route("/")
 def hello():
     return "hello\n"
+
+
+@app.route("/report")
+def report():
+    """A request that takes its time: a stop may come in the middle of it."""
+    with open(os.environ.get("REPORTS_LOG", os.devnull), "a", encoding="utf-8") as log:
+        log.write("begun\n")
+    time.sleep(0.5)
+    return "report\n"
 
 
 @app.route("/crash")
