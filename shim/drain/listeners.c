@@ -43,6 +43,9 @@
 /* How long a handshake that its client does not complete may keep a listener open. */
 #define HANDSHAKE_PATIENCE_US 1500000
 
+/* How long nothing may have been on its way into a backlog. */
+#define EMPTY_FOR_US 1500
+
 /* How long after our own signal the family's may come, and how often is looked. */
 #define FAMILY_PATIENCE_US 200000
 #define FAMILY_LOOK_US     10000
@@ -61,7 +64,7 @@ struct listener {
     int flags, descriptor_flags;
     int kept; /* the original, once it is silent; else -1 */
     bool filtered;
-    uint64_t closing_since_us;
+    uint64_t closing_since_us, empty_since_us;
     int backlog; /* what listen was told */
     socklen_t length;
     struct sockaddr_storage address;
@@ -290,10 +293,20 @@ static bool is_put_off(const struct listener *listener, uint64_t now_us)
     return listener->held == GRACE_HELD_FAMILY || backlog_of(listener, listener->fd) > 0;
 }
 
-static bool is_through(const struct listener *listener, uint64_t now_us)
+/*
+ * Between being a handshake and being in the backlog a connection is neither, for an instant of the
+ * kernel's: what is empty has to be so for a moment.
+ */
+static bool is_through(struct listener *listener, uint64_t now_us)
 {
-    return backlog_of(listener, listener->fd) == 0 && handshakes_are_over(listener, now_us) &&
-           backlog_of(listener, listener->fd) == 0;
+    if (backlog_of(listener, listener->fd) > 0 || !handshakes_are_over(listener, now_us) ||
+        backlog_of(listener, listener->fd) > 0) {
+        listener->empty_since_us = 0;
+        return false;
+    }
+    if (listener->empty_since_us == 0)
+        listener->empty_since_us = now_us;
+    return listener->domain == AF_UNIX || now_us - listener->empty_since_us >= EMPTY_FOR_US;
 }
 
 static bool close_one(struct listener *listener, uint64_t now_us, int signo)
