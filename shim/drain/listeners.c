@@ -46,6 +46,10 @@
 /* How long nothing may have been on its way into a backlog. */
 #define EMPTY_FOR_US 1500
 
+/* A thread that has just accepted the last connection may not have its descriptor yet: how long it
+ * is given to come into sight. */
+#define SETTLED_AFTER_US 15000
+
 /* How long after our own signal the family's may come, and how often is looked. */
 #define FAMILY_PATIENCE_US 200000
 #define FAMILY_LOOK_US     10000
@@ -73,7 +77,7 @@ struct listener {
 static struct {
     _Atomic uint32_t count;
     struct listener list[LISTENERS];
-    uint64_t found_us, looked_us;
+    uint64_t found_us, looked_us, closed_us;
 } all GRACE_ROOM(listeners);
 
 /* Whether it is ours to close: nobody goes on accepting from it. */
@@ -329,14 +333,17 @@ bool grace_listeners_close(uint64_t now_us, int signo)
 {
     bool all_silent = true, family = false;
     for (uint32_t i = 0; i < atomic_load(&all.count); i++) {
-        if (atomic_load(&all.list[i].state) == SILENT || close_one(&all.list[i], now_us, signo))
+        if (atomic_load(&all.list[i].state) == SILENT)
+            continue;
+        all.closed_us = now_us;
+        if (close_one(&all.list[i], now_us, signo))
             continue;
         all_silent = false;
         family = family || all.list[i].held == GRACE_HELD_FAMILY;
     }
     if (family && now_us - all.looked_us >= FAMILY_LOOK_US)
         look_for_holders();
-    return all_silent;
+    return all_silent && now_us - all.closed_us >= SETTLED_AFTER_US;
 }
 
 /* ---- around the target's accept ------------------------------------------------------------ */
