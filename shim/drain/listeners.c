@@ -49,6 +49,7 @@
 /* A thread that has just accepted the last connection may not have its descriptor yet: how long it
  * is given to come into sight. */
 #define SETTLED_AFTER_US 15000
+#define WOKEN_AFTER_US   500000 /* one that blocks the signal is not woken */
 
 /* How long after our own signal the family's may come, and how often is looked. */
 #define FAMILY_PATIENCE_US 200000
@@ -343,7 +344,8 @@ bool grace_listeners_close(uint64_t now_us, int signo)
     }
     if (family && now_us - all.looked_us >= FAMILY_LOOK_US)
         look_for_holders();
-    return all_silent && now_us - all.closed_us >= SETTLED_AFTER_US;
+    uint64_t settled_us = grace_threads_are_woken() ? SETTLED_AFTER_US : WOKEN_AFTER_US;
+    return all_silent && now_us - all.closed_us >= settled_us;
 }
 
 /* ---- around the target's accept ------------------------------------------------------------ */

@@ -105,9 +105,21 @@ bool grace_threads_read_from(int fd)
 
 static const char wake_request; /* its address tells our request from any other siginfo */
 
+/* How many were sent to threads of this process, and how many have arrived. */
+static _Atomic uint32_t sent, arrived;
+
 bool grace_drain_woke(const siginfo_t *info)
 {
-    return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &wake_request;
+    if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &wake_request)
+        return false;
+    if (info->si_pid == 0)
+        atomic_fetch_add(&arrived, 1);
+    return true;
+}
+
+bool grace_threads_are_woken(void)
+{
+    return atomic_load(&arrived) >= atomic_load(&sent);
 }
 
 static siginfo_t make_request(int signo)
@@ -123,7 +135,8 @@ static siginfo_t make_request(int signo)
 static void wake(int tid, int signo)
 {
     siginfo_t request = make_request(signo);
-    grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request);
+    if (grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request) == 0)
+        atomic_fetch_add(&sent, 1);
 }
 
 void grace_drain_wake_process(int pid, int signo)

@@ -12,4 +12,7 @@ void grace_threads_forget(void);
  * the call is made anew, on what the descriptor is by now. */
 void grace_threads_wake_accept(int fd, int signo);
 
+/* Whether all of them have been interrupted: what they accepted before is in sight. */
+bool grace_threads_are_woken(void);
+
 #endif
