@@ -48,6 +48,7 @@ struct grace_db_library {
     void *const *wrappers;    /* … and by what */
     struct grace_db_call *calls;
     size_t count;
+    size_t needed; /* the call that tells the state: without it nothing of the library is used */
     _Atomic uint32_t known;
 
     /* For a handle that is open; while another thread uses it, too. */

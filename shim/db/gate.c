@@ -26,6 +26,7 @@
 
 static struct {
     _Atomic uint32_t closed; /* futex */
+    _Atomic int32_t process; /* whose it is: a child that is forked meanwhile has none */
     _Atomic int32_t parked[THREADS];
     _Atomic int32_t seen[THREADS]; /* has passed since the gate was closed; by a hash of its id */
 } gate;
@@ -116,7 +117,8 @@ static struct grace_db_connection *known(struct grace_db_library *library, void 
 struct grace_db_connection *grace_db_enter(struct grace_db_library *library, void *handle,
                                            bool goes_on)
 {
-    if (handle == NULL || atomic_load_explicit(&gate.closed, memory_order_acquire) == 0)
+    if (handle == NULL || atomic_load_explicit(&gate.closed, memory_order_acquire) == 0 ||
+        atomic_load(&gate.process) != (int32_t)grace_kernel(SYS_getpid))
         return NULL;
     int saved = errno;
     int32_t thread = (int32_t)grace_kernel(SYS_gettid);
@@ -148,6 +150,7 @@ void grace_db_gate_close(void)
         atomic_store(&one->used, 0);
         one->busy_since_ms = 0;
     }
+    atomic_store(&gate.process, (int32_t)grace_kernel(SYS_getpid));
     atomic_store(&gate.closed, 1);
 }
 

@@ -32,42 +32,41 @@ static struct grace_db_call calls[COUNT];
 
 /* ---- statements ---------------------------------------------------------------------------- */
 
-#define STATEMENT(type, name, call, goes_on, parameters, arguments)                                \
+#define STATEMENT(type, name, call, goes_on, parameters, ...)                                      \
     static type name parameters                                                                    \
     {                                                                                              \
-        return GRACE_DB_CALL(LIBRARY, c, goes_on, REAL(name, call) arguments);                     \
+        return GRACE_DB_CALL(LIBRARY, c, goes_on, REAL(name, call)(__VA_ARGS__));                  \
     }
 
-STATEMENT(result *, exec, EXEC, grace_db_only_ends(query), (conn * c, const char *query),
-          (c, query))
+STATEMENT(result *, exec, EXEC, grace_db_only_ends(query), (conn * c, const char *query), c, query)
 STATEMENT(result *, exec_params, EXEC_PARAMS, grace_db_only_ends(query),
           (conn * c, const char *query, int count, const oid *types, strings values,
            const int *lengths, const int *formats, int format),
-          (c, query, count, types, values, lengths, formats, format))
+          c, query, count, types, values, lengths, formats, format)
 STATEMENT(result *, prepare, PREPARE, false,
-          (conn * c, const char *name, const char *query, int count, const oid *types),
-          (c, name, query, count, types))
+          (conn * c, const char *name, const char *query, int count, const oid *types), c, name,
+          query, count, types)
 STATEMENT(result *, exec_prepared, EXEC_PREPARED, false,
           (conn * c, const char *name, int count, strings values, const int *lengths,
            const int *formats, int format),
-          (c, name, count, values, lengths, formats, format))
-STATEMENT(int, send_query, SEND_QUERY, grace_db_only_ends(query), (conn * c, const char *query),
-          (c, query))
+          c, name, count, values, lengths, formats, format)
+STATEMENT(int, send_query, SEND_QUERY, grace_db_only_ends(query), (conn * c, const char *query), c,
+          query)
 STATEMENT(int, send_query_params, SEND_QUERY_PARAMS, grace_db_only_ends(query),
           (conn * c, const char *query, int count, const oid *types, strings values,
            const int *lengths, const int *formats, int format),
-          (c, query, count, types, values, lengths, formats, format))
+          c, query, count, types, values, lengths, formats, format)
 STATEMENT(int, send_prepare, SEND_PREPARE, false,
-          (conn * c, const char *name, const char *query, int count, const oid *types),
-          (c, name, query, count, types))
+          (conn * c, const char *name, const char *query, int count, const oid *types), c, name,
+          query, count, types)
 STATEMENT(int, send_query_prepared, SEND_QUERY_PREPARED, false,
           (conn * c, const char *name, int count, strings values, const int *lengths,
            const int *formats, int format),
-          (c, name, count, values, lengths, formats, format))
+          c, name, count, values, lengths, formats, format)
 STATEMENT(result *, fn, FN, false,
           (conn * c, int number, int *buffer, int *length, int is_int, const void *arguments,
            int count),
-          (c, number, buffer, length, is_int, arguments, count))
+          c, number, buffer, length, is_int, arguments, count)
 
 static struct grace_db_call calls[COUNT] = {
     [EXEC] = {"PQexec", (void *)exec, NULL},
@@ -87,7 +86,7 @@ static struct grace_db_call calls[COUNT] = {
 
 static conn *opened(conn *c)
 {
-    if (c != NULL && calls[TRANSACTION_STATUS].original != NULL)
+    if (c != NULL && atomic_load(&LIBRARY.known) != 0)
         grace_db_add(&LIBRARY, c);
     return c;
 }
@@ -164,6 +163,7 @@ struct grace_db_library grace_db_libpq = {
     .wrappers = wrappers,
     .calls = calls,
     .count = COUNT,
+    .needed = TRANSACTION_STATUS,
     .state = state,
     .database = database,
 };

@@ -41,27 +41,26 @@ static mysql *connection_of(const statement *prepared)
     return ((const struct statement_head *)prepared)->connection;
 }
 
-#define STATEMENT(name, call, connection, goes_on, parameters, arguments)                          \
+#define STATEMENT(name, call, connection, goes_on, parameters, ...)                                \
     static int name parameters                                                                     \
     {                                                                                              \
-        return GRACE_DB_CALL(LIBRARY, connection, goes_on, REAL(name, call) arguments);            \
+        return GRACE_DB_CALL(LIBRARY, connection, goes_on, REAL(name, call)(__VA_ARGS__));         \
     }
 
-STATEMENT(query, QUERY, m, grace_db_only_ends(sql), (mysql * m, const char *sql), (m, sql))
+STATEMENT(query, QUERY, m, grace_db_only_ends(sql), (mysql * m, const char *sql), m, sql)
 STATEMENT(real_query, REAL_QUERY, m, grace_db_only_ends(sql),
-          (mysql * m, const char *sql, unsigned long length), (m, sql, length))
+          (mysql * m, const char *sql, unsigned long length), m, sql, length)
 STATEMENT(send_query, SEND_QUERY, m, grace_db_only_ends(sql),
-          (mysql * m, const char *sql, unsigned long length), (m, sql, length))
+          (mysql * m, const char *sql, unsigned long length), m, sql, length)
 STATEMENT(query_start, QUERY_START, m, grace_db_only_ends(sql),
-          (int *outcome, mysql *m, const char *sql), (outcome, m, sql))
+          (int *outcome, mysql *m, const char *sql), outcome, m, sql)
 STATEMENT(real_query_start, REAL_QUERY_START, m, grace_db_only_ends(sql),
-          (int *outcome, mysql *m, const char *sql, unsigned long length),
-          (outcome, m, sql, length))
-STATEMENT(stmt_execute, STMT_EXECUTE, connection_of(s), false, (statement * s), (s))
+          (int *outcome, mysql *m, const char *sql, unsigned long length), outcome, m, sql, length)
+STATEMENT(stmt_execute, STMT_EXECUTE, connection_of(s), false, (statement * s), s)
 STATEMENT(stmt_execute_start, STMT_EXECUTE_START, connection_of(s), false,
-          (int *outcome, statement *s), (outcome, s))
+          (int *outcome, statement *s), outcome, s)
 STATEMENT(stmt_direct, STMT_DIRECT, connection_of(s), grace_db_only_ends(sql),
-          (statement * s, const char *sql, size_t length), (s, sql, length))
+          (statement * s, const char *sql, size_t length), s, sql, length)
 
 static struct grace_db_call calls[COUNT] = {
     [QUERY] = {"mysql_query", (void *)query, NULL},
@@ -79,7 +78,7 @@ static struct grace_db_call calls[COUNT] = {
 
 static void opened(mysql *m)
 {
-    if (m != NULL && calls[INFO].original != NULL)
+    if (m != NULL && atomic_load(&LIBRARY.known) != 0)
         grace_db_add(&LIBRARY, m);
 }
 
@@ -183,6 +182,7 @@ struct grace_db_library grace_db_mariadb = {
     .wrappers = wrappers,
     .calls = calls,
     .count = COUNT,
+    .needed = INFO,
     .state = state,
     .database = database,
 };

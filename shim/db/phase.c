@@ -205,8 +205,8 @@ static void each_cut(void (*tell)(const struct grace_database_cut *cut))
     struct grace_db_connection *one = NULL;
     while ((one = grace_db_next(one)) != NULL) {
         enum grace_db_state state = grace_db_state_of(one);
-        if (state < GRACE_DB_RUNNING)
-            continue;
+        if (state < GRACE_DB_RUNNING || one->busy_since_ms == 0)
+            continue; /* one that has begun since the last look is only passing */
         name_of(one, name, sizeof name);
         tell(&(struct grace_database_cut){
             .library = one->library->name,

@@ -51,6 +51,8 @@ static void know(struct grace_db_library *library, const void *function)
         return;
     for (size_t i = 0; i < library->count; i++)
         library->calls[i].original = dlsym(object, library->calls[i].name);
+    if (library->calls[library->needed].original == NULL)
+        return;
     /* Release: the functions above. Two threads that do this at once write the same. */
     atomic_store_explicit(&library->known, 1, memory_order_release);
 }

@@ -87,7 +87,7 @@ static int blob_open(void *db, const char *database, const char *table, const ch
 /* Until its functions are known nothing is kept. */
 static int opened(int result, void *const *db)
 {
-    if (result == 0 && calls[GET_AUTOCOMMIT].original != NULL)
+    if (result == 0 && atomic_load(&LIBRARY.known) != 0)
         grace_db_add(&LIBRARY, *db);
     return result;
 }
@@ -153,6 +153,7 @@ struct grace_db_library grace_db_sqlite = {
     .wrappers = wrappers,
     .calls = calls,
     .count = COUNT,
+    .needed = GET_AUTOCOMMIT,
     .state = state,
     .database = database,
 };

@@ -6,7 +6,7 @@
 
 #include "harness.h"
 
-#define STORY_PROCESSES 256
+#define STORY_PROCESSES 8192
 
 struct story {
     pid_t pid; /* of the test's own process; 0: the story is over */
