@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -19,16 +20,31 @@ static struct sockaddr_in loopback(int port)
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
+/* Below those that the kernel gives to clients, which would take it again at once. */
+enum { LOWEST_PORT = 10000, PORTS = 20000 };
+
+static bool is_free(int port)
+{
+    struct sockaddr_in address = loopback(port);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool free =
+        listener >= 0 && bind(listener, (const struct sockaddr *)&address, sizeof address) == 0;
+    if (listener >= 0)
+        close(listener);
+    return free;
+}
+
 int free_port(void)
 {
-    struct sockaddr_in address = loopback(0);
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) != 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &length) != 0)
-        story_fail(__FILE__, __LINE__, "no free port: %s", strerror(errno));
-    close(listener);
-    return ntohs(address.sin_port);
+    for (int tries = 0; tries < 1000; tries++) {
+        unsigned number;
+        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+            break;
+        int port = LOWEST_PORT + (int)(number % PORTS);
+        if (is_free(port))
+            return port;
+    }
+    story_fail(__FILE__, __LINE__, "no free port: %s", strerror(errno));
 }
 
 int dial(int port)

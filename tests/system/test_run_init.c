@@ -208,7 +208,11 @@ START_TEST(children_are_reaped_where_sigchld_was_ignored)
         .argv = ARGV(product("grace"), "run", "--init", "grep", "SigIgn", "/proc/self/status"),
         .ignored = SIGCHLD});
     expect_status(wait_end(target), EXITED(0));
-    expect(strstr(contents(target->out), "SigIgn:\t0000000000010000") != NULL, "%s",
+    /* libc's posix_spawn, by which make starts this test, ignores the two that libc keeps for
+     * itself. */
+    const char *line = strstr(contents(target->out), "SigIgn:\t");
+    uint64_t ignored = line == NULL ? 0 : strtoull(line + strlen("SigIgn:\t"), NULL, 16);
+    expect((ignored & ~(UINT64_C(3) << 31)) == UINT64_C(1) << (SIGCHLD - 1), "%s",
            contents(target->out));
 }
 END_TEST
