@@ -79,12 +79,29 @@ static void another_signal(void)
         end();
 }
 
+/*
+ * A signal to the whole group may reach the child before it knows that it is one: it would die by
+ * it, with the connection that it was forked for. Such a signal is kept, and comes again when the
+ * child knows. No mask: that would be two system calls for each fork.
+ */
+static __thread bool is_forking __attribute__((tls_model("initial-exec")));
+static siginfo_t early; /* si_signo 0: none */
+
+static bool came_too_early(const siginfo_t *info)
+{
+    if (!is_forking)
+        return false; /* vfork's child, which has our memory, is not told of by atfork either */
+    if (early.si_signo == 0)
+        early = *info;
+    return true;
+}
+
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context)
 {
     uint32_t lives = LIVES;
     bool by_itself = info->si_code == SI_TKILL && info->si_pid == grace_getpid();
     if (atomic_load(&worker.pid) != grace_getpid())
-        return false;
+        return came_too_early(info);
     if (atomic_load(&worker.dies) == LIVES &&
         (by_itself || !(atomic_load(&worker.goes_along) != ALONE || grace_drain_has_work())))
         return false;
@@ -165,27 +182,24 @@ static int stop_under_way(void)
     return atomic_load(&worker.dies) == DIES ? worker.signo : grace_stop_drains_by();
 }
 
-/* What the forking thread had blocked. */
-static __thread uint64_t mask_before __attribute__((tls_model("initial-exec")));
-
-static void set_mask(int how, const uint64_t *mask, uint64_t *before)
+static void bring_again(void)
 {
-    grace_kernel(SYS_rt_sigprocmask, how, mask, before, sizeof *mask);
+    siginfo_t info = early;
+    is_forking = false;
+    if (info.si_signo == 0)
+        return;
+    early.si_signo = 0;
+    grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), grace_gettid(), info.si_signo, &info);
 }
 
-/*
- * A signal to the whole group may reach the child before it knows that it is one: it would die by
- * it, with the connection that it was forked for. The target sees nothing of the mask: these
- * handlers of ours were registered first, so they run last before the fork and first after it.
- */
 static void go_to_fork(void)
 {
-    set_mask(SIG_BLOCK, &grace_shim.plan->signals, &mask_before);
+    is_forking = true;
 }
 
 static void go_on_as_parent(void)
 {
-    set_mask(SIG_SETMASK, &mask_before, NULL);
+    is_forking = false;
 }
 
 static void begin_as_child(void)
@@ -198,7 +212,7 @@ static void begin_as_child(void)
     grace_drain_forget();
     if (signo != 0)
         grace_drain_wake_self(signo); /* a thread is started where that is safe */
-    set_mask(SIG_SETMASK, &mask_before, NULL);
+    bring_again();
 }
 
 void grace_drain_setup(void)
