@@ -2,10 +2,16 @@
  * Watching the accepted connections, by what the kernel knows of them.
  *
  * A TCP connection is idle when nothing is queued either way and what was sent last was sent after
- * what was received last: an answer is out, and no request came behind it. The kernel's times tick
- * with its jiffies, so equal times say nothing, and equal is busy. So is one that has received and
- * never sent. One that has never received anything is idle. All that only after a time of quiet:
- * the pause between two parts of an answer is not its end.
+ * what was received last: an answer is out, and no request came behind it. One that has received
+ * and never sent is busy. One that has never received anything is idle. All that only after a time
+ * of quiet: the pause between two parts of an answer is not its end.
+ *
+ * The kernel's times tick with its jiffies, and a fast server answers within one: equal times do
+ * not tell an answer from a request that came right behind it. What does: a thread that sits in a
+ * read of it; or the other side's acknowledgement, which came alone after what it sent last, so
+ * something was sent to it after that. It may have come within the same jiffy, which is how a
+ * connection's first answer is acknowledged: one that sent a single segment and is quiet for long
+ * has its answer. Of any other equal is busy until half of the time is over.
  *
  * For a Unix connection the kernel keeps no times. It is idle when nothing is queued and a thread
  * sits in a read of it, or when it was seen to send since the drain began and is quiet; of any
@@ -29,6 +35,9 @@
 
 #define DESCRIPTORS (1 << 20)
 #define SAMPLES     16
+
+/* For a connection whose first answer came within a jiffy. */
+#define LONG_QUIET_MS 1000
 
 enum kind { OTHER, TCP, LOCAL };
 enum state { GONE, BUSY, IDLE };
@@ -80,6 +89,17 @@ static int queued_to_read(int fd)
     return grace_kernel(SYS_ioctl, fd, SIOCINQ, &bytes) == 0 ? bytes : 0;
 }
 
+/* Whether what was received last has its answer; `quiet` in milliseconds. */
+static bool is_answered(int fd, const struct tcp_info *info, uint32_t quiet,
+                        const struct grace_connections_look *how)
+{
+    if (info->tcpi_bytes_sent == 0 || info->tcpi_last_data_sent > info->tcpi_last_data_recv)
+        return false;
+    return info->tcpi_last_data_sent < info->tcpi_last_data_recv ||
+           info->tcpi_last_ack_recv < info->tcpi_last_data_recv || how->unknown_is_idle ||
+           (info->tcpi_data_segs_in == 1 && quiet >= LONG_QUIET_MS) || grace_threads_read_from(fd);
+}
+
 static enum state judge_tcp(int fd, const struct grace_connections_look *how)
 {
     enum { CLOSED = 7 };
@@ -93,8 +113,7 @@ static enum state judge_tcp(int fd, const struct grace_connections_look *how)
         return BUSY;
     uint32_t quiet = info.tcpi_last_data_recv < info.tcpi_last_data_sent ? info.tcpi_last_data_recv
                                                                          : info.tcpi_last_data_sent;
-    bool answered = info.tcpi_last_data_sent < info.tcpi_last_data_recv && info.tcpi_bytes_sent > 0;
-    if (info.tcpi_bytes_received > 0 && !answered)
+    if (info.tcpi_bytes_received > 0 && !is_answered(fd, &info, quiet, how))
         return BUSY;
     return (uint64_t)quiet * 1000 >= how->idle_us ? IDLE : BUSY;
 }

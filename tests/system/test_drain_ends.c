@@ -21,12 +21,14 @@ static const char *const modes[] = {"thread", "epoll"};
 static struct process *server;
 static int port;
 
+static const char *delay = "30";
+
 static void start_server(enum way way, const char *mode, const char *settings)
 {
     if (way == GRACED)
         config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n%s", here("log"),
                settings);
-    server = start(way, program("server"), "--delay", "30", "--mode", mode, "ipv4");
+    server = start(way, program("server"), "--delay", delay, "--mode", mode, "ipv4");
     wait_ready(server);
     port = atoi(contents(server->out) + strlen("ipv4 "));
 }
@@ -248,6 +250,25 @@ END_TEST
  */
 
 /* Whatever drain.timeout says: an hour would be more than the story has. */
+/* Answered within one tick of the kernel's clock: its times do not say what came last. */
+START_TEST(a_fast_answer_is_told_from_a_request)
+{
+    int requests = _i / MODES == 0 ? 1 : 3;
+    delay = "0";
+    start_server(GRACED, modes[_i % MODES], "deadline = \"2h\"; drain = { timeout = \"1h\"; };");
+    int client = connect_and_say("GET /size=5 HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 1; i <= requests; i++) {
+        wait_bytes(client);
+        expect(read_body(client, 5) == 5);
+        if (i < requests)
+            say(client, "GET /size=5 HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    send_signal(server, SIGTERM);
+    expect(read_body(client, SIZE_MAX) == 0);
+    expect_cut("0");
+}
+END_TEST
+
 START_TEST(the_deadline_holds)
 {
     start_server(GRACED, modes[_i], "deadline = \"2s\"; drain = { timeout = \"1h\"; };");
@@ -295,6 +316,7 @@ Suite *suite(void)
     tcase_add_loop_test(group, half_a_request_is_cut, 0, MODES);
     tcase_add_loop_test(group, an_idle_upgraded_connection_is_let_go, 0, MODES);
     tcase_add_loop_test(group, idle_connections_do_not_hold_it, 0, MODES);
+    tcase_add_loop_test(group, a_fast_answer_is_told_from_a_request, 0, 2 * MODES);
     tcase_add_loop_test(group, the_deadline_holds, 0, MODES);
     tcase_add_loop_test(group, a_second_signal_cuts_it_short, 0, MODES);
     tcase_add_loop_test(group, never_is_never, 0, MODES);
