@@ -108,15 +108,15 @@ struct grace_ledger {
     uint32_t durable;        /* 1: on disk, see grace_ledger_claim */
     _Atomic uint32_t wishes; /* futex: set of GRACE_WISH_…; cleared with each stop's end */
     _Atomic uint32_t drain;  /* enum grace_drain_state */
-    _Atomic uint32_t drain_listeners; /* closed to new connections */
-    _Atomic uint32_t drain_busy;      /* accepted connections with something in flight … */
-    _Atomic uint32_t drain_idle;      /* … and without */
-    _Atomic uint32_t drain_finished;  /* connections that are gone since the drain began */
-    _Atomic uint32_t drain_cut;       /* … and those that were in flight when it ended */
-    _Atomic uint64_t drain_until_ms;  /* when hold or drain end at the latest: CLOCK_MONOTONIC */
-    _Atomic uint64_t began_ms;        /* when the stop began: CLOCK_MONOTONIC; 0: not known */
-    _Atomic uint32_t counted;         /* 1: the stop is in the metrics, or somebody is at it */
-    _Atomic uint32_t taken_back;      /* how many stops were */
+    _Atomic uint32_t drain_listeners;    /* closed to new connections */
+    _Atomic uint32_t drain_busy;         /* accepted connections with something in flight … */
+    _Atomic uint32_t drain_idle;         /* … and without */
+    _Atomic uint32_t drain_finished;     /* connections that are gone since the drain began */
+    _Atomic uint32_t drain_cut;          /* … and those that were in flight when it ended */
+    _Atomic uint64_t drain_until_ms;     /* when hold or drain end at the latest: CLOCK_MONOTONIC */
+    _Atomic uint64_t began_ms;           /* when the stop began: CLOCK_MONOTONIC; 0: not known */
+    _Atomic uint32_t counted;            /* 1: the stop is in the metrics, or somebody is at it */
+    _Atomic uint32_t taken_back;         /* how many stops were */
     _Atomic uint32_t drain_transactions; /* of databases, under way */
     uint32_t reserved;
     struct grace_ledger_hook hooks[];

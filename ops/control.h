@@ -63,7 +63,7 @@ struct grace_control_status {
     char drain[16];      /* "none", "hold", "draining", "over" */
     unsigned listeners, busy, idle, finished, cut, transactions;
     unsigned taken_back; /* how many stops were, since the program started */
-    int64_t drain_ms; /* what is left for it; -1 */
+    int64_t drain_ms;    /* what is left for it; -1 */
     struct grace_control_hook *hooks;
     size_t hook_count;
 };

@@ -141,9 +141,10 @@ static int listen_here(int *port)
 
 static struct process *start_activated(enum way way, const char *mode, int listener)
 {
-    struct process *server = launch(&(struct launch){
-        .way = way, .argv = ARGV(program("server"), "--workers", "20", "--mode", mode,
-                                          "fds"), .listener = listener});
+    struct process *server = launch(
+        &(struct launch){.way = way,
+                         .argv = ARGV(program("server"), "--workers", "20", "--mode", mode, "fds"),
+                         .listener = listener});
     wait_ready(server);
     return server;
 }
