@@ -4,6 +4,7 @@
  * and whenever the disk is full.
  */
 #include "harness.h"
+#include "harness_hooks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,11 +431,7 @@ static const struct {
 
 START_TEST(wrong_options_are_told_before_the_start)
 {
-    config("hooks = ({ name = \"b\"; plugin = \"backup\"; options = { %s }; });",
-           refused[_i].options);
-    struct process *grace = start(BARE, product("grace"), "check", here("grace.conf"));
-    expect_status(wait_end(grace), EXITED(78));
-    expect(strstr(contents(grace->err), refused[_i].words) != NULL, "%s", contents(grace->err));
+    expect_refused("backup", refused[_i].options, refused[_i].words);
 }
 END_TEST
 

@@ -3,6 +3,7 @@
  * every cause, by whoever is last, in a file that Prometheus can read at any moment.
  */
 #include "harness.h"
+#include "harness_hooks.h"
 #include "harness_ledger.h"
 
 #include <ctype.h>
@@ -416,11 +417,7 @@ static const struct {
 
 START_TEST(wrong_options_are_told_before_the_start)
 {
-    config("hooks = ({ name = \"count\"; plugin = \"metrics\"; options = { %s }; });",
-           refused[_i].options);
-    struct process *grace = start(BARE, product("grace"), "check", here("grace.conf"));
-    expect_status(wait_end(grace), EXITED(78));
-    expect(strstr(contents(grace->err), refused[_i].words) != NULL, "%s", contents(grace->err));
+    expect_refused("metrics", refused[_i].options, refused[_i].words);
 }
 END_TEST
 

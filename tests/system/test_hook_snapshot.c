@@ -3,6 +3,7 @@
  * deadline, and nothing that is a secret.
  */
 #include "harness.h"
+#include "harness_hooks.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -253,11 +254,7 @@ static const struct {
 
 START_TEST(wrong_options_are_told_before_the_start)
 {
-    config("hooks = ({ name = \"s\"; plugin = \"snapshot\"; options = { %s }; });",
-           refused[_i].options);
-    struct process *grace = start(BARE, product("grace"), "check", here("grace.conf"));
-    expect_status(wait_end(grace), EXITED(78));
-    expect(strstr(contents(grace->err), refused[_i].words) != NULL, "%s", contents(grace->err));
+    expect_refused("snapshot", refused[_i].options, refused[_i].words);
 }
 END_TEST
 
