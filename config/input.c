@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,13 +55,13 @@ static bool too_large(size_t limit, char *reason, size_t size)
     return false;
 }
 
-bool grace_input_copy(const char *text, size_t length, size_t limit, struct grace_input *input,
-                      char *reason, size_t size)
+bool grace_input_copy(const char *text, size_t length, size_t limit, struct grace_arena *memory,
+                      struct grace_input *input, char *reason, size_t size)
 {
-    *input = (struct grace_input){.length = length};
+    *input = (struct grace_input){.memory = memory, .length = length};
     if (length > limit)
         return too_large(limit, reason, size);
-    input->text = malloc(length + 2);
+    input->text = grace_arena_take(memory, length + 2);
     if (input->text == NULL) {
         snprintf(reason, size, "memory is short");
         return false;
@@ -80,11 +79,13 @@ static bool read_all(int fd, size_t limit, struct grace_input *input, char *reas
     for (;;) {
         if (capacity - input->length < 3) {
             capacity = capacity == 0 ? 4096 : capacity * 4;
-            char *text = realloc(input->text, capacity);
+            char *text = grace_arena_take(input->memory, capacity);
             if (text == NULL) {
                 snprintf(reason, size, "memory is short");
                 return false;
             }
+            if (input->length > 0)
+                memcpy(text, input->text, input->length);
             input->text = text;
         }
         ssize_t n = read(fd, input->text + input->length, capacity - input->length - 2);
@@ -118,10 +119,10 @@ static bool read_file(int fd, size_t limit, struct grace_input *input, char *rea
     return read_all(fd, limit, input, reason, size);
 }
 
-bool grace_input_read(const char *path, size_t limit, struct grace_input *input, char *reason,
-                      size_t size)
+bool grace_input_read(const char *path, size_t limit, struct grace_arena *memory,
+                      struct grace_input *input, char *reason, size_t size)
 {
-    *input = (struct grace_input){.text = NULL};
+    *input = (struct grace_input){.memory = memory};
     /* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
@@ -130,11 +131,7 @@ bool grace_input_read(const char *path, size_t limit, struct grace_input *input,
     }
     bool fine = read_file(fd, limit, input, reason, size);
     close(fd);
-    if (!fine) {
-        free(input->text);
-        input->text = NULL;
-        return false;
-    }
-    finish(input);
-    return true;
+    if (fine)
+        finish(input);
+    return fine;
 }

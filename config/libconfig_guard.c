@@ -1,7 +1,6 @@
 #include "libconfig_guard.h"
 
 #include <locale.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libconfig_state.h"
@@ -50,23 +49,12 @@ static void report(const config_t *config)
                           line, "%s", text);
 }
 
-static void release(struct grace_libconfig_state *mine)
-{
-    for (struct grace_include *i = mine->includes; i != NULL; i = i->older)
-        free(i->input.text);
-    for (struct grace_libconfig_block *block = mine->blocks.next, *next; block != &mine->blocks;
-         block = next) {
-        next = block->next;
-        free(block);
-    }
-}
-
 bool grace_libconfig_parse(const struct grace_input *input, const char *name, const char *folder,
                            struct grace_problems *problems,
                            void (*visit)(const config_setting_t *root, void *context),
                            void *context)
 {
-    struct grace_libconfig_state mine = {.blocks = {&mine.blocks, &mine.blocks},
+    struct grace_libconfig_state mine = {.memory = input->memory,
                                          .size = input->length - 1,
                                          .input = input,
                                          .name = name,
@@ -92,7 +80,6 @@ bool grace_libconfig_parse(const struct grace_input *input, const char *name, co
         grace_problem_add(problems, GRACE_FATAL, name, 0, "cannot be read: %s", mine.reason);
     }
     uselocale(locale);
-    release(&mine);
     grace_libconfig_now = outer;
     return fine;
 }

@@ -8,7 +8,8 @@
  * - exit() and the line on stderr, which its scanner (flex) uses for fatal errors, and every
  *   allocation that fails: they jump back (siglongjmp) to grace_libconfig_parse, which adds a
  *   problem. libconfig itself checks no allocation.
- * - malloc and its kin: what libconfig takes is on one list, and given back after a jump too.
+ * - malloc and its kin: what libconfig takes lies in the arena of its input, and goes with that,
+ *   after a jump too. The target's heap is as it would be without us.
  * - stdio: an included file is read by grace_input_read, looked at by grace_scan, and handed to the
  *   scanner from memory. No FILE is ever opened, and nothing is ever printed.
  *

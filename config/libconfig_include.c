@@ -53,11 +53,10 @@ struct grace_include *grace_libconfig_fopen(const char *name, const char *mode)
     if (++grace_libconfig_now->include_count > GRACE_INCLUDES_MAX)
         return refuse(name, "too many files are included");
     if (!grace_input_read(include->path, GRACE_CONFIG_SIZE_MAX - grace_libconfig_now->size,
-                          &include->input, reason, sizeof reason))
+                          grace_libconfig_now->memory, &include->input, reason, sizeof reason))
         return refuse(include->path, reason);
     bool itself = includes_itself(&include->input);
-    include->older =
-        grace_libconfig_now->includes; /* from here on its text is freed with the others */
+    include->older = grace_libconfig_now->includes;
     grace_libconfig_now->includes = include;
     grace_libconfig_now->size += include->input.length - 1;
     if (itself)

@@ -1,7 +1,6 @@
 /* What libconfig calls instead of libc (config/libconfig.renames), but for opening files. */
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -38,69 +37,46 @@ _Noreturn void grace_libconfig_exit(int status)
     grace_libconfig_give_up("the parser gave up");
 }
 
-static void *enlist(struct grace_libconfig_block *block, size_t room)
-{
-    if (block != NULL) {
-        block->room = room;
-        block->next = grace_libconfig_now->blocks.next;
-        block->previous = &grace_libconfig_now->blocks;
-        block->next->previous = block;
-        block->previous->next = block;
-        return block + 1;
-    }
-    grace_libconfig_give_up("memory is short");
-}
-
-static struct grace_libconfig_block *delist(void *memory)
-{
-    struct grace_libconfig_block *block = (struct grace_libconfig_block *)memory - 1;
-    block->next->previous = block->previous;
-    block->previous->next = block->next;
-    return block;
-}
-
 /* More than any config needs; what is above would only overflow what follows. */
 #define SIZE_LIMIT (SIZE_MAX / 4)
 
 void *grace_libconfig_malloc(size_t size)
 {
-    return enlist(size > SIZE_LIMIT ? NULL : malloc(sizeof(struct grace_libconfig_block) + size),
-                  size);
+    struct grace_libconfig_block *block =
+        size > SIZE_LIMIT ? NULL
+                          : grace_arena_take(grace_libconfig_now->memory, sizeof *block + size);
+    if (block != NULL) {
+        block->room = size;
+        return block + 1;
+    }
+    grace_libconfig_give_up("memory is short");
 }
 
+/* All of an arena is zero. */
 void *grace_libconfig_calloc(size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_LIMIT)
+    if (__builtin_mul_overflow(count, size, &bytes))
         grace_libconfig_give_up("memory is short");
-    return enlist(calloc(1, sizeof(struct grace_libconfig_block) + bytes), bytes);
+    return grace_libconfig_malloc(bytes);
 }
 
 /* libconfig lets strings and lists grow by a few bytes at a time: doubled, they are not copied each
- * time, whatever malloc this process has. */
+ * time. */
 void *grace_libconfig_realloc(void *memory, size_t size)
 {
     if (memory == NULL)
         return grace_libconfig_malloc(size);
-    struct grace_libconfig_block *block = (struct grace_libconfig_block *)memory - 1;
-    if (size <= block->room)
+    size_t room = ((struct grace_libconfig_block *)memory - 1)->room;
+    if (size <= room)
         return memory;
-    if (size > SIZE_LIMIT)
-        grace_libconfig_give_up("memory is short");
-    size_t room = size > 2 * block->room ? size : 2 * block->room;
-    delist(memory);
-    struct grace_libconfig_block *larger = realloc(block, sizeof *block + room);
-    if (larger == NULL) {
-        enlist(block, block->room); /* it is given back with the others */
-        grace_libconfig_give_up("memory is short");
-    }
-    return enlist(larger, room);
+    return memcpy(grace_libconfig_malloc(size > 2 * room ? size : 2 * room), memory, room);
 }
 
+/* It goes with the arena. */
 void grace_libconfig_free(void *memory)
 {
-    if (memory != NULL)
-        free(delist(memory));
+    (void)memory;
 }
 
 char *grace_libconfig_strdup(const char *text)

@@ -12,9 +12,7 @@
 
 /* Stands before each piece of memory that libconfig holds. */
 struct grace_libconfig_block {
-    _Alignas(max_align_t) struct grace_libconfig_block *next;
-    struct grace_libconfig_block *previous;
-    size_t room; /* bytes behind this header */
+    _Alignas(max_align_t) size_t room; /* bytes behind this header */
 };
 
 /* One @include line: what the scanner takes for a FILE. */
@@ -29,9 +27,9 @@ struct grace_include {
 
 struct grace_libconfig_state {
     sigjmp_buf back;
-    const char *reason;                  /* why it jumped */
-    struct grace_libconfig_block blocks; /* head of the ring */
-    struct grace_include *includes;      /* the newest first */
+    const char *reason;             /* why it jumped */
+    struct grace_arena *memory;     /* where all of it lies that libconfig takes */
+    struct grace_include *includes; /* the newest first */
     size_t include_count;
     size_t size; /* of all files so far */
     const struct grace_input *input;

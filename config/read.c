@@ -92,16 +92,16 @@ static struct grace_plan *read_input(const struct grace_input *input, const char
 struct grace_plan *grace_plan_read(const char *path, struct grace_problems *problems)
 {
     int saved = errno;
+    struct grace_arena memory = {.chunks = NULL};
     struct grace_input input;
     char reason[96];
     struct grace_plan *plan = NULL;
 
-    if (grace_input_read(path, GRACE_CONFIG_SIZE_MAX, &input, reason, sizeof reason)) {
+    if (grace_input_read(path, GRACE_CONFIG_SIZE_MAX, &memory, &input, reason, sizeof reason))
         plan = read_input(&input, path, true, problems);
-        free(input.text);
-    } else {
+    else
         grace_problem_add(problems, GRACE_FATAL, path, 0, "%s", reason);
-    }
+    grace_arena_free(&memory);
     errno = saved;
     return plan;
 }
@@ -110,16 +110,17 @@ struct grace_plan *grace_plan_parse(const char *text, size_t length, const char 
                                     struct grace_problems *problems)
 {
     int saved = errno;
+    struct grace_arena memory = {.chunks = NULL};
     struct grace_input input;
     char reason[96];
     struct grace_plan *plan = NULL;
 
-    if (grace_input_copy(text, length, GRACE_CONFIG_SIZE_MAX, &input, reason, sizeof reason)) {
+    if (grace_input_copy(text, length, GRACE_CONFIG_SIZE_MAX, &memory, &input, reason,
+                         sizeof reason))
         plan = read_input(&input, name, false, problems);
-        free(input.text);
-    } else {
+    else
         grace_problem_add(problems, GRACE_FATAL, name, 0, "%s", reason);
-    }
+    grace_arena_free(&memory);
     errno = saved;
     return plan;
 }

@@ -289,7 +289,7 @@ START_TEST(short_memory_is_a_problem_and_not_the_end)
     /* From almost nothing to almost enough: it falls short in another place each time. */
     for (unsigned long extra = 0; extra < 48; extra++) {
         limit = unlimited;
-        limit.rlim_cur = pages * 4096 + extra * 1024 * 1024;
+        limit.rlim_cur = pages * 4096 + extra * sizeof(void *) * 128 * 1024;
         ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
         problems = GRACE_PROBLEMS_EMPTY;
         struct grace_plan *plan = grace_plan_parse(text, strlen(text), "t", &problems);
