@@ -5,14 +5,33 @@ DESTDIR ?=
 BUILD   ?= build
 CC      ?= cc
 
+# Another architecture: its compiler and a build folder of its own, which these are short for.
+ifeq ($(ARCH),i386)
+CC    := i686-linux-gnu-gcc
+BUILD := build/i386
+else ifeq ($(ARCH),aarch64)
+CC    := aarch64-linux-gnu-gcc
+BUILD := build/aarch64
+else ifneq ($(ARCH),)
+$(error ARCH=$(ARCH): libgrace is written for x86_64 (no ARCH), i386 and aarch64)
+endif
+
 MULTIARCH := $(shell $(CC) -print-multiarch)
+# "": for the machine that builds.
+CROSS     := $(filter-out $(shell gcc -print-multiarch 2>/dev/null),$(MULTIARCH))
 LIBDIR     = $(PREFIX)/lib/$(MULTIARCH)
 VERSION   := 0.1.0
 
 OPTIMIZE ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS += -I. -D_GNU_SOURCE -DGRACE_VERSION='"$(VERSION)"' -DGRACE_MULTIARCH='"$(MULTIARCH)"'
-CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -MMD -MP
+# Elsewhere an offset has 64 bits anyway, and the calls their plain names: musl's loader, which may meet our library, has
+# no fcntl64.
+CPPFLAGS += $(if $(filter i386-%,$(MULTIARCH)),-D_FILE_OFFSET_BITS=64)
+# The same sources give the same bytes, in whichever folder.
+CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(SANITIZE) -MMD -MP -ffile-prefix-map=$(CURDIR)=.
+# A note about compilers before gcc 11; what depends on it is asserted (hooks/ledger.h).
+CFLAGS   += $(if $(filter i386-%,$(MULTIARCH)),-Wno-psabi)
 # What lives in the target is hidden but for its declared exports, and keeps out of the stack
 # protector: a thread without libc's TLS may run a handler of ours.
 PIC      := -fPIC -fvisibility=hidden -fno-stack-protector -fno-semantic-interposition -ffunction-sections -fdata-sections
@@ -35,21 +54,30 @@ shared_src := $(wildcard hooks/parts/*.c hooks/metrics/*.c)
 hooks_obj  := $(hooks_src:%.c=$(BUILD)/obj/%.o)
 shared_obj := $(shared_src:%.c=$(BUILD)/obj/%.o)
 shim_obj   := $(shim_src:%.c=$(BUILD)/obj/%.o)
+# On 32 bit a program's time_t has 32 bits or 64, and the calls that take one have a name for each (shim/resume.h).
+timed_src  := $(patsubst %,shim/calls/%.c,wait_epoll wait_ipc wait_poll wait_select wait_sleep sigwait)
+shim_obj   += $(if $(filter i386-%,$(MULTIARCH)),$(timed_src:%.c=$(BUILD)/obj/%.time64.o))
 # libgrace-db.so shares these two with libgrace.so, and has them of its own.
 db_obj     := $(patsubst %.c,$(BUILD)/obj/%.o,$(db_src) shim/redirect.c hooks/kernel.c)
 ops_obj    := $(ops_src:%.c=$(BUILD)/obj/%.o)
 
-plugins    := $(PLUGINS:%=$(BUILD)/hooks/%.so)
+# For another architecture those that need no library of it: external plugins run in this machine's guardian.
+plugins    := $(patsubst %,$(BUILD)/hooks/%.so,$(if $(CROSS),$(filter-out backup http redis sql,$(PLUGINS)),$(PLUGINS)))
 products   := $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(BUILD)/grace $(plugins)
 
 all: $(products)
 
 # ---- products ------------------------------------------------------------------------------------
 
-$(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) shim/exports.map
+# Some exports are of some architectures only.
+$(BUILD)/obj/shim/exports.map: shim/exports.map Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -E -P -x c -include features.h -o $@ $<
+
+$(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) $(BUILD)/obj/shim/exports.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
 	    -Wl,-z,nodelete -Wl,-z,noseparate-code -Wl,--sort-section=name -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
-	    -Wl,--version-script=shim/exports.map -o $@ $(filter %.o,$^)
+	    -Wl,--version-script=$(BUILD)/obj/shim/exports.map -o $@ $(filter %.o,$^)
 
 $(BUILD)/libgrace-db.so: $(db_obj) shim/db/exports.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace-db.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
@@ -78,26 +106,33 @@ $(BUILD)/hooks/%.so: $(BUILD)/obj/hooks/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,now -Wl,-z,defs -Wl,--as-needed -o $@ $(sort $^) $($*_libs)
 
-# What only a start or a stop runs is made small. Tables for unwinding are for what may have code of the
-# target's above it on the stack: the wrappers, the handler, the threads of in-process hooks.
-unwound := $(patsubst %,$(BUILD)/obj/shim/%.o,arrival dispositions resume slots worker)
-small   := $(config_obj) $(hooks_obj) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/*.c shim/drain/*.c))
+# What lives in the target is made small. Tables for unwinding are for what may have code of the target's
+# above it on the stack: the wrappers, the handler, the threads of in-process hooks.
+unwound := $(patsubst %,$(BUILD)/obj/shim/%.o,arrival dispositions resume slots worker) \
+           $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard shim/calls/*.c shim/late/*.c)) \
+           $(timed_src:%.c=$(BUILD)/obj/%.time64.o)
+small   := $(config_obj) $(hooks_obj) $(shim_obj)
 $(small): CFLAGS += -Os
 $(filter-out $(unwound),$(small)): CFLAGS += -fno-asynchronous-unwind-tables
 $(BUILD)/obj/%.o: %.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(PIC) -c -o $@ $<
 
+$(BUILD)/obj/%.time64.o: %.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -D_TIME_BITS=64 -DGRACE_TIME64 $(CFLAGS) $(PIC) -c -o $@ $<
+
 # libconfig goes into our own objects: none of its symbols is visible or looked up outside, and what
 # it would take from libc and must not have inside a target is given other names, which
 # config/libconfig_*.c define. (Its objects are not PIC: references to stdio variables could not stay.)
-LIBCONFIG_A = $(shell $(CC) -print-file-name=libconfig.a)
+OBJCOPY     = $(shell $(CC) -print-prog-name=objcopy)
+LIBCONFIG_A = $(call static_library,libconfig.a)
 LIBCONFIG_USED := config_init config_read_string config_setting_get_elem config_setting_get_member \
                   config_setting_length
 $(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(LD) -r --whole-archive -o $@.all $(LIBCONFIG_A)
-	objcopy --remove-section=.eh_frame --redefine-syms=config/libconfig.renames \
+	$(CC) -r -nostdlib -Wl,--force-group-allocation -Wl,--whole-archive $(LIBCONFIG_A) -Wl,--no-whole-archive -o $@.all
+	$(OBJCOPY) --remove-section=.eh_frame --redefine-syms=config/libconfig.renames \
 	    $(LIBCONFIG_USED:%=--keep-global-symbol=%) \
 	    --weaken-symbol=__snprintf_chk --weaken-symbol=__strcat_chk $@.all $@
 	rm -f $@.all
@@ -108,9 +143,17 @@ $(BUILD)/obj/libconfig.o: config/libconfig.renames Makefile | $(BUILD)/deps.buil
 deps:
 	./tests/deps build demo check
 
-$(BUILD)/deps.built: tests/deps
-	./tests/deps build
+$(BUILD)/deps.built: tests/deps $(if $(CROSS),$(BUILD)/sysroot.unpacked)
+	./tests/deps build $(if $(CROSS),cross)
 	@mkdir -p $(BUILD) && touch $@
+
+# Libraries of another architecture are linked in, from where its packages are installed, or else from a folder
+# that they are unpacked in.
+$(BUILD)/sysroot.unpacked: tests/sysroot
+	./tests/sysroot $(patsubst aarch64-%,arm64,$(patsubst i386-%,i386,$(MULTIARCH))) $(BUILD)/sysroot \
+	    libconfig-dev check libsubunit-dev
+	@touch $@
+static_library = $(firstword $(filter /%,$(shell $(CC) -print-file-name=$(1))) $(BUILD)/sysroot/usr/lib/$(MULTIARCH)/$(1))
 
 # ---- the demo ------------------------------------------------------------------------------------
 
@@ -118,7 +161,7 @@ $(BUILD)/deps.built: tests/deps
 demo:
 	./tests/deps build demo
 	$(MAKE) BUILD=$(BUILD) all
-	./tests/demo $(BUILD)
+	./tests/demo $(BUILD)/libgrace.so
 
 # ---- tests ---------------------------------------------------------------------------------------
 
@@ -127,27 +170,27 @@ system_src := $(wildcard tests/system/test_*.c)
 unit_bin   := $(unit_src:tests/%.c=$(BUILD)/tests/%)
 system_bin := $(system_src:tests/%.c=$(BUILD)/tests/%)
 program_src := $(wildcard tests/programs/*.c)
-program_cxx := $(wildcard tests/programs/*.cc)
+program_cxx := $(if $(CROSS),,$(wildcard tests/programs/*.cc))
 test_programs := $(program_src:tests/programs/%.c=$(BUILD)/tests/programs/%) \
                  $(program_cxx:tests/programs/%.cc=$(BUILD)/tests/programs/%)
 test_plugin_src := $(wildcard tests/programs/hooks/*.c)
 test_plugins := $(test_plugin_src:tests/programs/hooks/%.c=$(BUILD)/tests/hooks/%.so) \
-                $(patsubst tests/programs/hooks/%.cc,$(BUILD)/tests/hooks/%.so,$(wildcard tests/programs/hooks/*.cc))
+                $(if $(CROSS),,$(patsubst tests/programs/hooks/%.cc,$(BUILD)/tests/hooks/%.so,$(wildcard tests/programs/hooks/*.cc)))
 # Objects for the tests of late redirection: one source, built in each way that binds its calls.
 test_objects := $(patsubst %,$(BUILD)/tests/objects/%.so,caller_eager caller_lazy caller_noplt libgrace-caller redirector)
-CHECK_LIBS  = $(shell pkg-config --libs check 2>/dev/null)
+CHECK_LIBS  = $(if $(CROSS),$(patsubst %,$(call static_library,lib%.a),check subunit) -lm -lrt,$(shell pkg-config --libs check 2>/dev/null))
 
 # libgrace's logic as a library, for tests and sanitizers: all but what only a preload can do.
 shim_logic := $(filter-out shim/preload.c,$(wildcard shim/*.c shim/drain/*.c shim/late/*.c))
 $(BUILD)/libgrace.a: $(config_obj) $(shared_obj) $(hooks_obj) $(shim_logic:%.c=$(BUILD)/obj/%.o)
-	rm -f $@ && $(AR) rcs $@ $^
+	rm -f $@ && $(shell $(CC) -print-prog-name=ar) rcsD $@ $^
 
 harness_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/system/harness*.c))
 loss_obj    := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/loss/*.c))
 
 $(BUILD)/tests/%.o: tests/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' $(CFLAGS) -c -o $@ $<
+	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' -DGRACE_CC='"$(CC)"' $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/suite.o $(BUILD)/libgrace.a | $(BUILD)/deps.check
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
@@ -160,25 +203,30 @@ $(BUILD)/tests/system/test_drain_loss: $(loss_obj)
 
 # Targets for the tests: small programs that know nothing of libgrace.
 namesake_flags := -rdynamic -fno-builtin
+faults_flags   := -Wl,-z,now
 $(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP $($*_flags) -o $@ $< -lpthread
 
 # Larger ones: a folder each.
 program_folders := $(BUILD)/tests/programs/server $(BUILD)/tests/programs/load
-test_programs   += $(program_folders)
+test_programs   += $(if $(CROSS),$(BUILD)/tests/programs/server,$(program_folders))
 $(BUILD)/tests/programs/server: $(wildcard tests/programs/server/*.[ch])
-$(BUILD)/tests/programs/load: $(wildcard tests/programs/load/*.[ch]) | $(BUILD)/deps.check
+$(BUILD)/tests/programs/load: $(wildcard tests/programs/load/*.[ch])
 $(BUILD)/tests/programs/load: folder_libs = -lssl -lcrypto
 $(program_folders): | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -o $@ $(filter %.c,$^) -lpthread $(folder_libs)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) $(if $(CROSS),-Wno-psabi) -o $@ $(filter %.c,$^) -lpthread $(folder_libs)
 
 # Clients of databases.
-test_programs += $(BUILD)/tests/programs/transactions/libpq $(BUILD)/tests/programs/transactions/mariadb
-transactions/libpq_flags   := -I/usr/include/postgresql -Wl,--no-as-needed -lpq
-transactions/mariadb_flags := -I/usr/include/mariadb -Wl,--no-as-needed -lmariadb
-$(BUILD)/tests/programs/transactions/libpq $(BUILD)/tests/programs/transactions/mariadb: | $(BUILD)/deps.check
+transaction_programs := $(addprefix $(BUILD)/tests/programs/transactions/,libpq mariadb sqlite_moments libpq_moments mariadb_moments)
+test_programs += $(if $(CROSS),,$(transaction_programs))
+transactions/libpq_flags           := -I/usr/include/postgresql -Wl,--no-as-needed -lpq
+transactions/libpq_moments_flags   := $(transactions/libpq_flags)
+transactions/mariadb_flags         := -I/usr/include/mariadb -Wl,--no-as-needed -lmariadb
+transactions/mariadb_moments_flags := $(transactions/mariadb_flags)
+transactions/sqlite_moments_flags  := -Wl,--no-as-needed -lsqlite3
+$(transaction_programs): | $(BUILD)/deps.check
 
 $(BUILD)/tests/programs/%: tests/programs/%.cc | $(BUILD)/deps.built
 	@mkdir -p $(@D)
@@ -208,26 +256,39 @@ $(BUILD)/deps.check: tests/deps
 	./tests/deps build demo check
 	@mkdir -p $(BUILD) && touch $@ $(BUILD)/deps.built
 
+fuzzers := $(BUILD)/fuzz/config $(BUILD)/fuzz/ledger
+
 tests: $(products) $(unit_bin) $(system_bin) $(test_programs) $(test_plugins) $(test_objects)
 
 check: $(BUILD)/deps.check
-	$(MAKE) BUILD=$(BUILD) tests
-	./tests/run $(BUILD) $(unit_bin) $(system_bin)
+	$(MAKE) BUILD=$(BUILD) tests $(fuzzers)
+	./tests/run $(BUILD) $(unit_bin) tests/fuzz/run $(system_bin)
 
-# The unit tests under ASan and UBSan, those with threads under TSan, then a fuzzer on the config parser for a bounded number of
-# runs. What it finds new stays in the build folder, and is where the next time begins.
+# The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
+# machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
+foreign_stories := handlers signals hooks guardian guardian_stop
+foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
+check-i386: $(BUILD)/deps.check
+	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
+	$(MAKE) ARCH=i386 CC=i686-linux-gnu-gcc BUILD=$(BUILD)/i386 foreign-tests
+	./tests/run $(BUILD)/i386 $(unit_src:tests/%.c=$(BUILD)/i386/tests/%) \
+	    $(foreign_stories:%=$(BUILD)/tests/system/test_%)
+	@mkdir -p $(BUILD)/i386/mixed
+	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../tests ../../grace $(BUILD)/i386/mixed
+	./tests/run $(BUILD)/i386/mixed $(BUILD)/tests/system/test_guardian $(BUILD)/tests/system/test_guardian_stop
+
+foreign-tests: $(foreign_tests)
+
+# The unit tests under ASan and UBSan, those with threads under TSan, then the fuzzers for longer than `make check` has them
+# run.
 SANITIZERS := address,undefined
-FUZZ_RUNS  ?= 20000
 sanitize: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
 	    SANITIZE='-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all' sanitized-unit-tests
 	$(MAKE) BUILD=$(BUILD)/tsan OPTIMIZE='-O1 -g' SANITIZE='-fsanitize=thread' \
 	    sanitized-thread-tests
-	$(MAKE) BUILD=$(BUILD) $(BUILD)/fuzz/config
-	@mkdir -p $(BUILD)/fuzz/config.corpus
-	$(BUILD)/fuzz/config -runs=$(FUZZ_RUNS) -seed=1 -timeout=20 -verbosity=0 -print_final_stats=1 \
-	    -dict=tests/fuzz/config.dict -artifact_prefix=$(BUILD)/fuzz/ \
-	    $(BUILD)/fuzz/config.corpus tests/fuzz/config.corpus
+	$(MAKE) BUILD=$(BUILD) $(fuzzers)
+	FUZZ_RUNS=200000 ./tests/run $(BUILD) tests/fuzz/run
 
 # Tests of plugins load them, and run the grace command.
 sanitized-unit-tests: $(unit_bin) $(test_plugins) $(test_objects) $(plugins) $(BUILD)/grace
@@ -236,15 +297,39 @@ sanitized-unit-tests: $(unit_bin) $(test_plugins) $(test_objects) $(plugins) $(B
 sanitized-thread-tests: $(BUILD)/tests/unit/test_worker $(BUILD)/tests/unit/test_log
 	./tests/run $(BUILD) $^
 
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,$(SANITIZERS) -fno-sanitize-recover=all
 $(BUILD)/fuzz/config: tests/fuzz/config.c $(config_src) $(BUILD)/obj/libconfig.o $(wildcard config/*.h)
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer,$(SANITIZERS) -fno-sanitize-recover=all \
-	    -o $@ $(filter %.c %.o,$^)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c %.o,$^)
+
+# What reads a ledger is watched; what it calls is not.
+fuzzed := ops/keeper.c hooks/successor.c $(wildcard hooks/ledger*.c)
+$(BUILD)/fuzz/ledger: tests/fuzz/ledger.c $(fuzzed) $(BUILD)/obj/ops/servers.o $(BUILD)/libgrace.a $(wildcard hooks/*.h ops/*.h)
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c %.o %.a,$^)
+
+# Which lines ran, by gcov, in unit and system tests. It shows in a target that its libgrace.so is such a one: a file
+# tells which tests fail by that. Not counted is what ran in a process that ended by _exit, a crash or SIGKILL.
+coverage: $(BUILD)/deps.check
+	find $(BUILD) -name '*.gcda' -delete
+	$(MAKE) BUILD=$(BUILD)/coverage COVERAGE=1 OPTIMIZE=-g SANITIZE='--coverage -fprofile-update=atomic' tests
+	$(MAKE) BUILD=$(BUILD)/coverage run-for-coverage
+	./tests/coverage $(BUILD)/coverage
+
+run-for-coverage:
+	GCOV_ERROR_FILE=/dev/null ./tests/run $(BUILD) $(unit_bin) $(system_bin) >$(BUILD)/tests.log 2>&1 || \
+	    { echo 'counted with tests that fail: $(BUILD)/tests.log'; tail -n 1 $(BUILD)/tests.log; }
+
+ifdef COVERAGE
+$(BUILD)/tests/coverage.o: CFLAGS += -fPIC
+$(BUILD)/libgrace.so: $(BUILD)/tests/coverage.o
+$(BUILD)/libgrace.so: LDFLAGS += -Wl,--wrap=grace_end
+endif
 
 # ---- benchmarks ----------------------------------------------------------------------------------
 
-# Figures beside their floors and budgets, all measured in this run. Never fails: it measures, it does
-# not test. FORMAT=--json for machines; ONLY=drain for a part: a file of tests/bench.
+# Figures beside their floors, peers and budgets, all measured in this run. Never fails: it measures, it
+# does not test. FORMAT=--json for machines; ONLY=drain,start for parts: each is a file of tests/bench.
 bench_obj := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/bench/*.c)) $(loss_obj)
 bench_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/programs/*.c))
 bench_programs := $(patsubst %/hook_stamp,%/hook_stamp.so,$(bench_programs)) $(BUILD)/tests/bench/programs/empty.so
@@ -254,7 +339,11 @@ $(BUILD)/tests/bench/bench: $(bench_obj)
 
 $(BUILD)/tests/bench/programs/%: tests/bench/programs/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -MMD -MP -o $@ $< -lpthread
+	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) $($*_include) -MMD -MP -o $@ $< -lpthread $($*_libs)
+
+statements_sqlite_libs   := -lsqlite3
+statements_libpq_libs    := -lpq
+statements_libpq_include := $(shell pkg-config --cflags libpq 2>/dev/null)
 
 $(BUILD)/tests/bench/programs/%.so: tests/bench/programs/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
@@ -265,7 +354,9 @@ $(BUILD)/tests/bench/programs/empty.so: | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	echo 'extern int empty; int empty;' | $(CC) -O2 -fPIC -shared -x c -o $@ -
 
+# What cannot be installed is a row that says so.
 bench: $(products) $(BUILD)/tests/bench/bench $(bench_programs) $(program_folders)
+	@./tests/deps bench >&2 || echo 'make bench: going on without what could not be installed' >&2
 	@$(BUILD)/tests/bench/bench $(FORMAT) $(ONLY:%=--only %) $(BUILD)
 
 # ---- lint ----------------------------------------------------------------------------------------
@@ -277,7 +368,7 @@ lint_hdr  := $(wildcard config/*.h hooks/*.h hooks/*/*.h shim/*.h shim/*/*.h ops
 formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
              tests/programs/*/*.cc tests/fuzz/*.c)
 manuals   := $(wildcard config/*.[1-8] hooks/*.[1-8] shim/*.[1-8] ops/*.[1-8])
-scripts   := .ci/run ops/completion/grace.bash $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* examples/*/* 2>/dev/null)
+scripts   := .ci/run examples/common.sh ops/completion/grace.bash $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* tests/fuzz/* examples/*/* 2>/dev/null)
 
 lint: $(BUILD)/lint/format $(lint_src:%=$(BUILD)/lint/%.tidy) $(BUILD)/lint/cppcheck \
       $(BUILD)/lint/scripts $(BUILD)/lint/manuals
@@ -291,13 +382,13 @@ $(BUILD)/lint/format: $(formatted) .clang-format | $(BUILD)/deps.lint
 	@mkdir -p $(@D) && touch $@
 
 $(BUILD)/lint/%.tidy: % $(lint_hdr) .clang-tidy | $(BUILD)/deps.lint
-	clang-tidy --quiet $< -- $(CPPFLAGS) -DGRACE_SOURCE='""' -std=gnu11 2>$(BUILD)/tidy.$(notdir $<).err || \
+	clang-tidy --quiet $< -- $(CPPFLAGS) -DGRACE_SOURCE='""' -DGRACE_CC='"cc"' -std=gnu11 2>$(BUILD)/tidy.$(notdir $<).err || \
 	    { cat $(BUILD)/tidy.$(notdir $<).err; exit 1; }
 	@rm -f $(BUILD)/tidy.$(notdir $<).err; mkdir -p $(@D) && touch $@
 
 $(BUILD)/lint/cppcheck: $(lint_src) $(lint_hdr) .cppcheck | $(BUILD)/deps.lint
 	cppcheck --quiet --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
-	    --suppressions-list=.cppcheck --std=c11 $(CPPFLAGS) -D__x86_64__ config hooks shim ops
+	    --suppressions-list=.cppcheck --std=c11 $(CPPFLAGS) -D__linux__ -D__GLIBC__=2 -D__x86_64__ '-DElfW(type)=Elf64_##type' config hooks shim ops
 	@mkdir -p $(@D) && touch $@
 
 $(BUILD)/lint/scripts: $(scripts) | $(BUILD)/deps.lint
@@ -312,6 +403,7 @@ $(BUILD)/lint/manuals: $(manuals) | $(BUILD)/deps.lint
 
 INSTALL   ?= install
 PLUGINDIR  = $(LIBDIR)/grace/hooks
+PCDIR      = $(LIBDIR)/pkgconfig
 MANDIR     = $(PREFIX)/share/man
 DOCDIR     = $(PREFIX)/share/doc/libgrace
 BASHDIR    = $(PREFIX)/share/bash-completion/completions
@@ -319,26 +411,35 @@ ZSHDIR     = $(PREFIX)/share/zsh/site-functions
 documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
 
 # Where a file goes: section N into manN.
-manual_to  = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
-installed  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) $(PREFIX)/bin/grace \
-             $(PREFIX)/include/grace_hook.h $(addprefix $(DOCDIR)/,$(notdir $(documents))) \
-             $(foreach page,$(manuals),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+manual_to  = $(MANDIR)/man$(subst .,,$(suffix $(1)))
+installed  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) \
+             $(PREFIX)/bin/grace $(PREFIX)/include/grace_hook.h $(PCDIR)/grace.pc \
+             $(addprefix $(DOCDIR)/,$(notdir $(documents)) hooks.md) \
+             $(foreach page,$(manuals),$(call manual_to,$(page))/$(notdir $(page))) \
              $(BASHDIR)/grace $(ZSHDIR)/_grace
 
 # Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
 # system LD_PRELOAD=libgrace.so is found by name (ldconfig).
 STRIP ?= -s
-install: $(products)
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PLUGINDIR) \
-	    $(DESTDIR)$(DOCDIR) $(sort $(foreach page,$(manuals),$(call manual_to,$(page))))
+install: install-libraries $(BUILD)/grace
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PCDIR) $(DESTDIR)$(DOCDIR) \
+	    $(sort $(foreach page,$(manuals),$(DESTDIR)$(call manual_to,$(page))))
 	$(INSTALL) -m 755 $(STRIP) $(BUILD)/grace $(DESTDIR)$(PREFIX)/bin
-	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
 	$(INSTALL) -m 644 hooks/grace_hook.h $(DESTDIR)$(PREFIX)/include
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|; s|@VERSION@|$(VERSION)|' \
+	    hooks/grace.pc.in >$(DESTDIR)$(PCDIR)/grace.pc
 	$(INSTALL) -m 644 $(documents) $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 hooks/README.md $(DESTDIR)$(DOCDIR)/hooks.md
 	$(INSTALL) -D -m 644 ops/completion/grace.bash $(DESTDIR)$(BASHDIR)/grace
 	$(INSTALL) -D -m 644 ops/completion/_grace $(DESTDIR)$(ZSHDIR)/_grace
-	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(call manual_to,$(page)) &&) true
+	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(DESTDIR)$(call manual_to,$(page)) &&) true
+
+# What lives in the target, and its plugins, in the folder of its architecture: $LIB in LD_PRELOAD. That is all
+# that a second architecture adds beside the command of the first.
+install-libraries: $(filter-out $(BUILD)/grace,$(products))
+	$(INSTALL) -d $(DESTDIR)$(PLUGINDIR)
+	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
 	@[ -n '$(DESTDIR)' ] || ldconfig || echo 'run ldconfig as root, or use the whole path in LD_PRELOAD'
 
 uninstall:
@@ -347,10 +448,27 @@ uninstall:
 	    [ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
 	@[ -n '$(DESTDIR)' ] || ldconfig || true
 
+# Debian packages, in $(BUILD)/deb: built from a copy of the sources, since dpkg-buildpackage cleans first. What
+# git does not know is no source; without git everything is.
+sources = { git ls-files -z 2>/dev/null || find . -path ./$(BUILD) -prune -o -type f -print0; }
+deb:
+	./tests/deps build deb
+	rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/libgrace-$(VERSION)
+	$(sources) | tar -c --null -T - | tar -x -C $(BUILD)/deb/libgrace-$(VERSION)
+	cd $(BUILD)/deb/libgrace-$(VERSION) && [ "$$(dpkg-parsechangelog -S Version)" = '$(VERSION)' ] || \
+	    { echo 'debian/changelog: expected version $(VERSION), as in the Makefile' >&2; exit 1; }
+	cd $(BUILD)/deb/libgrace-$(VERSION) && env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL dpkg-buildpackage --no-sign -j
+	lintian --allow-root --fail-on error,warning $(BUILD)/deb/*.changes
+	rm -r $(BUILD)/deb/libgrace-$(VERSION)
+
+# Two minutes or more, as root, with network: not part of `make check`.
+check-deb: deb
+	./tests/packages $(BUILD)
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests install uninstall clean
+.PHONY: all deps tests check check-i386 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall deb check-deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

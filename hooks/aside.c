@@ -146,7 +146,7 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
     *result = (struct grace_command_result){.outcome = GRACE_OUTCOME_NOT_STARTED};
     bool forked = grace_kernel_is_valgrind();
     long memory =
-        grace_kernel(SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+        grace_kernel(GRACE_SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
                      (forked ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (grace_kernel_failed(memory)) {
         result->detail = (int)-memory;

@@ -66,13 +66,13 @@ struct grace_command_result {
 /*
  * Run it and wait, `timeout_ms` at most, within which a command that does not end gets TERM and
  * then KILL, with its whole process group. The child gets /dev/null as input, a pipe as output and
- * error (each line goes to the log at level info with the hook's name; above 64 KiB the rest is
- * read, dropped and counted), no other descriptor, default signals, nothing blocked, the caller's
- * working directory, and `envp` as its environment. It is over when the command itself ended:
- * processes that it left behind are neither waited for nor killed, and find their output closed.
- * Async-signal-safe and thread-safe. The caller must be able to wait for its own children: where
- * it ignores SIGCHLD, how the command ended is not known, and counts as GRACE_OUTCOME_STATUS with
- * detail -1. On kernels without pidfd (before 5.3) the end is seen up to 20 ms late.
+ * error (each line goes to the log at level info with the hook's name; above 1,000 lines or 64 KiB
+ * the rest is read, dropped and counted), no other descriptor, default signals, nothing blocked,
+ * the caller's working directory, and `envp` as its environment. It is over when the command itself
+ * ended: processes that it left behind are neither waited for nor killed, and find their output
+ * closed. Async-signal-safe and thread-safe. The caller must be able to wait for its own children:
+ * where it ignores SIGCHLD, how the command ended is not known, and counts as GRACE_OUTCOME_STATUS
+ * with detail -1. On kernels without pidfd (before 5.3) the end is seen up to 20 ms late.
  */
 void grace_command_run(const struct grace_command *command, char *const *envp, uint32_t timeout_ms,
                        struct grace_command_result *result);

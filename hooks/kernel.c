@@ -78,12 +78,22 @@ GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_
                      : "memory", "cc");
     return (long)x0;
 #else
-    int saved = errno;
-    long result = clone((int (*)(void *))(uintptr_t)entry, stack, (int)flags, argument, parent_tid,
-                        NULL, child_tid);
-    if (result < 0)
-        result = -errno;
-    errno = saved;
+    long result;
+    __asm__ volatile("int $0x80\n\t"
+                     "test %%eax, %%eax\n\t"
+                     "jnz 1f\n\t"
+                     "xorl %%ebp, %%ebp\n\t"
+                     "popl %%edx\n\t"
+                     "popl %%eax\n\t"
+                     "subl $12, %%esp\n\t"
+                     "pushl %%edx\n\t"
+                     "call *%%eax\n\t"
+                     "ud2\n"
+                     "1:"
+                     : "=a"(result)
+                     : "a"((long)SYS_clone), "b"(flags), "c"(stack), "d"(parent_tid), "S"(0L),
+                       "D"(child_tid)
+                     : "memory", "cc");
     return result;
 #endif
 }
@@ -92,7 +102,7 @@ GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_
  * question: are we? (The manual, "The Client Request mechanism".) */
 bool grace_kernel_is_valgrind(void)
 {
-    uint64_t request[6] = {0x1001}, answer = 0;
+    uintptr_t request[6] = {0x1001}, answer = 0;
 #if defined(__x86_64__)
     __asm__ volatile("rolq $3, %%rdi\n\t"
                      "rolq $13, %%rdi\n\t"
@@ -103,8 +113,8 @@ bool grace_kernel_is_valgrind(void)
                      : "a"(request)
                      : "cc", "memory");
 #elif defined(__aarch64__)
-    register uint64_t x3 __asm__("x3") = 0;
-    register uint64_t *x4 __asm__("x4") = request;
+    register uintptr_t x3 __asm__("x3") = 0;
+    register uintptr_t *x4 __asm__("x4") = request;
     __asm__ volatile("ror x12, x12, #3\n\t"
                      "ror x12, x12, #13\n\t"
                      "ror x12, x12, #51\n\t"
@@ -115,7 +125,14 @@ bool grace_kernel_is_valgrind(void)
                      : "cc", "memory");
     answer = x3;
 #else
-    (void)request;
+    __asm__ volatile("roll $3, %%edi\n\t"
+                     "roll $13, %%edi\n\t"
+                     "roll $29, %%edi\n\t"
+                     "roll $19, %%edi\n\t"
+                     "xchgl %%ebx, %%ebx"
+                     : "+d"(answer)
+                     : "a"(request)
+                     : "cc", "memory");
 #endif
     return answer != 0;
 }

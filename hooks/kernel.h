@@ -16,9 +16,37 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#include <errno.h>
-#include <unistd.h>
+#if !defined(__linux__)
+#error "libgrace lives on what Linux offers (signals, /proc, futex, pidfd): build it on Linux"
+#elif !defined(__GLIBC__)
+#error                                                                                             \
+    "libgrace.so needs GNU's libc: it knows where that keeps its locks. Build with a compiler for it (gcc, not musl-gcc); for a program of another libc there is `grace run`"
+#elif !defined(__x86_64__) && !defined(__aarch64__) && !defined(__i386__)
+#error                                                                                             \
+    "libgrace is written for x86_64, aarch64 and i386; another processor needs its part in hooks/kernel.h, hooks/kernel.c, shim/arch.h, shim/slots.c and shim/redirect.c first"
+#elif defined(__ILP32__) && !defined(__i386__)
+#error                                                                                             \
+    "libgrace knows no 32-bit pointers on a 64-bit processor (x32, ilp32): build for x86_64, aarch64 or i386"
+#endif
+
+/* i386 has older calls under the plain names, with 16 bits for a user or the arguments in memory;
+ * these are the ones that behave as elsewhere. An offset of mmap2 is in pages. */
+#if defined(__i386__)
+#define GRACE_SYS_mmap      SYS_mmap2
+#define GRACE_SYS_getuid    SYS_getuid32
+#define GRACE_SYS_getresuid SYS_getresuid32
+#define GRACE_SYS_setresuid SYS_setresuid32
+#define GRACE_SYS_setresgid SYS_setresgid32
+#define GRACE_SYS_setgroups SYS_setgroups32
+#define GRACE_SYS_fstat     SYS_fstat64
+#else
+#define GRACE_SYS_mmap      SYS_mmap
+#define GRACE_SYS_getuid    SYS_getuid
+#define GRACE_SYS_getresuid SYS_getresuid
+#define GRACE_SYS_setresuid SYS_setresuid
+#define GRACE_SYS_setresgid SYS_setresgid
+#define GRACE_SYS_setgroups SYS_setgroups
+#define GRACE_SYS_fstat     SYS_fstat
 #endif
 
 /* For what runs on a stack that a sanitizer does not know. */
@@ -55,11 +83,17 @@ static inline GRACE_PLAIN long grace_kernel6(long number, long a, long b, long c
                      : "memory");
     return x0;
 #else
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-    if (result == -1)
-        result = -errno;
-    errno = saved;
+    /* %ebp may be the frame's: the sixth argument waits on the stack until it is free. */
+    long result;
+    __asm__ volatile("pushl %[f]\n\t"
+                     "pushl %%ebp\n\t"
+                     "movl 4(%%esp), %%ebp\n\t"
+                     "int $0x80\n\t"
+                     "popl %%ebp\n\t"
+                     "addl $4, %%esp"
+                     : "=a"(result)
+                     : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e), [f] "m"(f)
+                     : "memory", "cc");
     return result;
 #endif
 }
@@ -80,6 +114,27 @@ static inline GRACE_PLAIN long grace_kernel6(long number, long a, long b, long c
     grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define GRACE_KERNEL_6(n, a, b, c, d, e, f)                                                        \
     grace_kernel6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* pread and pwrite: how an offset of 64 bits is passed depends on the processor. */
+static inline GRACE_PLAIN long grace_kernel_pread(long fd, void *buffer, size_t size,
+                                                  uint64_t offset)
+{
+#if defined(__i386__)
+    return grace_kernel(SYS_pread64, fd, buffer, size, (uint32_t)offset, (uint32_t)(offset >> 32));
+#else
+    return grace_kernel(SYS_pread64, fd, buffer, size, offset);
+#endif
+}
+
+static inline GRACE_PLAIN long grace_kernel_pwrite(long fd, const void *buffer, size_t size,
+                                                   uint64_t offset)
+{
+#if defined(__i386__)
+    return grace_kernel(SYS_pwrite64, fd, buffer, size, (uint32_t)offset, (uint32_t)(offset >> 32));
+#else
+    return grace_kernel(SYS_pwrite64, fd, buffer, size, offset);
+#endif
+}
 
 /* Whether a call that returns an address, as mmap, returned an error instead. */
 static inline GRACE_PLAIN int grace_kernel_failed(long result)

@@ -15,12 +15,13 @@ static bool move(struct grace_ledger *ledger, size_t hook, uint32_t from, uint32
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
-/* What is on disk must not fall behind what was done. */
-static void make_durable(struct grace_ledger *ledger)
+/* What is on disk must not fall behind what was done. How far to look is the caller's number, never
+ * the ledger's. */
+static void make_durable(struct grace_ledger *ledger, size_t hook)
 {
     if (ledger->durable != 1)
         return;
-    size_t size = sizeof *ledger + ledger->hook_count * sizeof ledger->hooks[0];
+    size_t size = sizeof *ledger + (hook + 1) * sizeof ledger->hooks[0];
     grace_kernel(SYS_msync, ledger, size, MS_SYNC);
 }
 
@@ -29,7 +30,7 @@ bool grace_ledger_claim(struct grace_ledger *ledger, size_t hook)
     if (!move(ledger, hook, GRACE_HOOK_OWED, GRACE_HOOK_TAKEN) &&
         !move(ledger, hook, GRACE_HOOK_ASKED, GRACE_HOOK_TAKEN))
         return false;
-    make_durable(ledger);
+    make_durable(ledger, hook);
     return true;
 }
 

@@ -5,7 +5,8 @@
  * numbers only: no path, no command, no pointer, no size that anyone would follow. Whoever reads it
  * must assume that the other side may write anything into it. Every word is moved by
  * compare-and-swap or a plain store, so a process that is killed between two instructions leaves a
- * state that the other one can go on from.
+ * state that the other one can go on from. Both sides may be built for different architectures: the
+ * widths are fixed, and every offset is the same.
  *
  *     a hook's state
  *                        ┌──────────── give back ───────────┐
@@ -24,7 +25,7 @@
  * a hook TAKEN leaves it so: half of its work may be done, and it is not run again.
  *
  * The memory is a file: a memfd, or with `state_dir` one on disk, which survives the machine. Its
- * first page is the record, which only the process that made it writes, before the target runs; the
+ * beginning is the record, which only the process that made it writes, before the target runs; the
  * target maps what follows.
  */
 #ifndef GRACE_HOOKS_LEDGER_H
@@ -35,8 +36,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRACE_LEDGER_MAGIC  UINT32_C(0x47524c33) /* "GRL3" */
-#define GRACE_LEDGER_RECORD 4096
+#define GRACE_LEDGER_MAGIC UINT32_C(0x47524c34) /* "GRL4" */
+
+/* How far into the file the shared memory begins: the largest page that a kernel has here (aarch64
+ * has 4, 16 or 64 KiB), since it is mapped from there. */
+#define GRACE_LEDGER_RECORD (64 * 1024)
 
 /* How many forked children are remembered at a time, and how many of each one's forebears. */
 #define GRACE_LEDGER_CHILDREN 64
@@ -121,6 +125,13 @@ struct grace_ledger {
     uint32_t reserved;
     struct grace_ledger_hook hooks[];
 };
+_Static_assert(offsetof(struct grace_ledger, guardian_born) == 56 &&
+                   offsetof(struct grace_ledger, children) == 96 &&
+                   offsetof(struct grace_ledger, durable) == 2656 &&
+                   offsetof(struct grace_ledger, drain_until_ms) == 2688 &&
+                   offsetof(struct grace_ledger, hooks) == 2720 &&
+                   sizeof(struct grace_ledger) == 2720 && sizeof(struct grace_ledger_hook) == 16,
+               "the same everywhere");
 
 /* Who owes what, in words; for `grace recover`. The strings end within their arrays. */
 struct grace_ledger_record {
@@ -129,9 +140,9 @@ struct grace_ledger_record {
     uint64_t start_time; /* of the process, in clock ticks since boot: /proc/PID/stat, field 22 */
     char boot_id[40];    /* /proc/sys/kernel/random/boot_id */
     char program[256];
-    char config[GRACE_LEDGER_RECORD - 256 - 40 - 16];
+    char config[4096 - 256 - 40 - 16];
 };
-_Static_assert(sizeof(struct grace_ledger_record) <= GRACE_LEDGER_RECORD, "one page");
+_Static_assert(sizeof(struct grace_ledger_record) == 4096, "the same everywhere");
 
 /*
  * Make a ledger of `hook_count` hooks, all owed, for the calling process, and map it. In

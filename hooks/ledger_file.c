@@ -264,7 +264,7 @@ _Static_assert(offsetof(struct grace_ledger_record, pid) == offsetof(struct name
 int grace_ledger_rename_owner(int fd, int pid)
 {
     const struct name name = {GRACE_LEDGER_MAGIC, pid, grace_process_born(pid)};
-    long result = grace_kernel(SYS_pwrite64, fd, &name, sizeof name, 0);
+    long result = grace_kernel_pwrite(fd, &name, sizeof name, 0);
     if (result == (long)sizeof name)
         result = grace_kernel(SYS_fdatasync, fd);
     return result > 0 ? -EIO : (int)result;
@@ -276,7 +276,7 @@ int grace_ledger_rename_owner_at(const char *path, int leaving, int pid)
     long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return (int)fd;
-    bool is_ours = grace_kernel(SYS_pread64, fd, &name, sizeof name, 0) == (long)sizeof name &&
+    bool is_ours = grace_kernel_pread(fd, &name, sizeof name, 0) == (long)sizeof name &&
                    name.magic == GRACE_LEDGER_MAGIC && name.pid == leaving;
     int result = is_ours ? grace_ledger_rename_owner((int)fd, pid) : -EINVAL;
     grace_kernel(SYS_close, fd);

@@ -48,14 +48,7 @@ static atomic_bool out_of_patience;
 static struct identity identify(int fd)
 {
     struct stat status;
-#if defined(__x86_64__) || defined(__aarch64__) /* where the kernel's struct is libc's */
-    bool failed = grace_kernel(SYS_fstat, fd, &status) != 0;
-#else
-    int saved = errno;
-    bool failed = fstat(fd, &status) != 0;
-    errno = saved;
-#endif
-    if (failed)
+    if (grace_kernel(GRACE_SYS_fstat, fd, &status) != 0) /* the kernel's struct is libc's */
         return (struct identity){.known = false};
     return (struct identity){.known = true,
                              .mode = status.st_mode,

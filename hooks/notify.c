@@ -120,7 +120,7 @@ static int open_socket(const struct grace_stop *stop, struct grace_error *error)
     if (find_socket(&address, &length, error) != 0)
         return -1;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = {patience / 1000, patience % 1000 * 1000};
+    struct timeval limit = {(time_t)(patience / 1000), (suseconds_t)(patience % 1000 * 1000)};
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
         connect(fd, (const struct sockaddr *)&address, length) == 0)
         return fd;

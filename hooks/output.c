@@ -9,6 +9,7 @@ void grace_output_start(struct grace_output *output, const char *hook, int pid)
     output->hook = hook;
     output->pid = pid;
     output->length = 0;
+    output->lines = 0;
     output->taken = 0;
     output->cut = 0;
 }
@@ -17,6 +18,7 @@ static void log_line(struct grace_output *output)
 {
     size_t length = output->length;
     output->length = 0;
+    output->lines++;
     if (length > 0 && output->line[length - 1] == '\r')
         length--;
     if (length == 0 || !grace_log_wants(GRACE_LOG_INFO))
@@ -44,11 +46,12 @@ static void add_char(struct grace_output *output, char c)
 
 void grace_output_add(struct grace_output *output, const char *bytes, size_t length)
 {
-    size_t left = (size_t)(GRACE_OUTPUT_LIMIT - output->taken);
-    size_t taken = length < left ? length : left;
-    for (size_t i = 0; i < taken; i++)
-        add_char(output, bytes[i]);
-    output->taken += taken;
+    size_t taken = 0;
+    while (taken < length && output->taken < GRACE_OUTPUT_LIMIT &&
+           output->lines < GRACE_OUTPUT_LINES_MAX) {
+        add_char(output, bytes[taken++]);
+        output->taken++;
+    }
     output->cut += length - taken;
 }
 

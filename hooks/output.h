@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Output of one run that is logged; what is above it is counted only. */
-#define GRACE_OUTPUT_LIMIT (64 * 1024)
+/* Output of one run that is logged; what is above either is counted only. A line costs a system
+ * call, or a message to syslog: a command that prints "y" for ever must not take its time in that.
+ */
+#define GRACE_OUTPUT_LIMIT     (64 * 1024)
+#define GRACE_OUTPUT_LINES_MAX 1000
 
 /* Longer lines are logged in pieces of this size. */
 #define GRACE_OUTPUT_LINE_MAX 800
@@ -16,6 +19,7 @@ struct grace_output {
     const char *hook;
     int pid; /* the program's, for the log */
     size_t length;
+    unsigned lines;
     uint64_t taken; /* bytes within the limit */
     uint64_t cut;   /* bytes above it */
     char line[GRACE_OUTPUT_LINE_MAX];

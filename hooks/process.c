@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "kernel.h"
+#include "room.h"
 #include "text.h"
 
 /* What /proc counts in; the kernel tells programs so in AT_CLKTCK, on every architecture of ours.
@@ -32,6 +33,18 @@ bool grace_executable_of(int pid, struct grace_executable *executable)
     executable->device = (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
     executable->inode = about.stx_ino;
     return true;
+}
+
+bool grace_process_read(int pid, uintptr_t address, void *into, size_t size)
+{
+    char path[64];
+    proc_path(path, sizeof path, pid, "mem");
+    long memory = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (memory < 0)
+        return false;
+    long length = grace_kernel_pread(memory, into, size, address);
+    grace_kernel(SYS_close, memory);
+    return length == (long)size;
 }
 
 /* The number in a field, from the blank before the field with the number 3 on. */
@@ -70,7 +83,7 @@ uint64_t grace_process_born(int pid)
     return end != NULL && end[1] == ' ' ? born_of(end + 1) : 0;
 }
 
-uint64_t grace_process_clock(void)
+GRACE_IN_CHILDREN uint64_t grace_process_clock(void)
 {
     struct timespec now = {.tv_sec = 0};
     grace_kernel(SYS_clock_gettime, CLOCK_BOOTTIME, &now);

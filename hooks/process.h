@@ -6,6 +6,7 @@
 #define GRACE_HOOKS_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -29,5 +30,8 @@ struct grace_executable {
     uint64_t device, inode;
 };
 bool grace_executable_of(int pid, struct grace_executable *executable);
+
+/* Read a process's memory; false when not all of it is there, or may be looked at. */
+bool grace_process_read(int pid, uintptr_t address, void *into, size_t size);
 
 #endif

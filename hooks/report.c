@@ -72,6 +72,8 @@ static void add_cause(struct grace_log_line *line, const struct grace_report_beg
 void grace_report_begin(const struct grace_report_begin *begin)
 {
     struct grace_log_line line;
+    if (!grace_log_wants(GRACE_LOG_INFO))
+        return;
     grace_log_begin(&line, GRACE_LOG_INFO, "stop-begin");
     grace_log_say(&line, begin->ended ? "ended: " : "stopping: ");
     add_cause(&line, begin);
@@ -159,7 +161,10 @@ void grace_report_hook(const struct grace_hook_plan *hook, enum grace_outcome ou
 {
     struct grace_log_line line;
     bool done = outcome == GRACE_OUTCOME_DONE;
-    grace_log_begin(&line, done ? GRACE_LOG_INFO : GRACE_LOG_WARNING, "hook");
+    enum grace_log_level level = done ? GRACE_LOG_INFO : GRACE_LOG_WARNING;
+    if (!grace_log_wants(level))
+        return;
+    grace_log_begin(&line, level, "hook");
     grace_log_say(&line, "hook \"%s\" (%s) ", hook->name, grace_phase_name(hook->phase));
     if (done)
         grace_log_say(&line, "done");

@@ -78,16 +78,16 @@ static GRACE_PLAIN long arrange_descriptors(int output)
 static GRACE_PLAIN long switch_user(const struct grace_command *command)
 {
     uid_t real = 0, effective = 0, saved = 0;
-    grace_kernel(SYS_getresuid, &real, &effective, &saved);
-    long result =
-        grace_kernel(SYS_setgroups, (long)command->group_count, (const void *)command->groups);
+    grace_kernel(GRACE_SYS_getresuid, &real, &effective, &saved);
+    long result = grace_kernel(GRACE_SYS_setgroups, (long)command->group_count,
+                               (const void *)command->groups);
     /* A target that already became this user may not, and need not, set its groups again. */
     if (result < 0 && real == command->uid && effective == command->uid && saved == command->uid)
         return 0;
     if (result >= 0)
-        result = grace_kernel(SYS_setresgid, command->gid, command->gid, command->gid);
+        result = grace_kernel(GRACE_SYS_setresgid, command->gid, command->gid, command->gid);
     if (result >= 0)
-        result = grace_kernel(SYS_setresuid, command->uid, command->uid, command->uid);
+        result = grace_kernel(GRACE_SYS_setresuid, command->uid, command->uid, command->uid);
     return result;
 }
 
@@ -113,7 +113,7 @@ long grace_spawn(const struct grace_command *command, char *const *envp, int out
 {
     if (command->path == NULL)
         return -(command->error != 0 ? command->error : ENOENT);
-    long stack = grace_kernel(SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+    long stack = grace_kernel(GRACE_SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (grace_kernel_failed(stack))
         return stack;

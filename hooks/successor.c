@@ -5,6 +5,7 @@
 
 #include "kernel.h"
 #include "process.h"
+#include "room.h"
 
 #define WAIT_MS    100
 #define MOST_TRIES 20
@@ -40,12 +41,12 @@ static void await(struct grace_ledger *ledger)
 
 /* Sequentially consistent: whoever does not find the entry any more sees `next`, which was written
  * before it was taken. */
-static bool strike_out(struct grace_ledger *ledger, int slot, uint64_t entry)
+GRACE_IN_CHILDREN static bool strike_out(struct grace_ledger *ledger, int slot, uint64_t entry)
 {
     return entry != 0 && atomic_compare_exchange_strong(&ledger->children[slot], &entry, 0);
 }
 
-bool grace_successor_remove(struct grace_ledger *ledger, int pid)
+GRACE_IN_CHILDREN bool grace_successor_remove(struct grace_ledger *ledger, int pid)
 {
     bool removed = false;
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
@@ -115,7 +116,7 @@ static bool goes_before(const struct candidate *one, const struct candidate *oth
 
 /* ---- writing down ---------------------------------------------------------------------------- */
 
-static int find_free(struct grace_ledger *ledger, uint64_t mine)
+GRACE_IN_CHILDREN static int find_free(struct grace_ledger *ledger, uint64_t mine)
 {
     for (int i = 0; i < GRACE_LEDGER_CHILDREN; i++) {
         uint64_t seen = atomic_load_explicit(&ledger->children[i], memory_order_relaxed);
@@ -142,7 +143,8 @@ static int find_last(struct grace_ledger *ledger, const struct candidate *mine)
 }
 
 /* The slot is the caller's until an entry with a pid is stored. */
-static int claim_slot(struct grace_ledger *ledger, const struct grace_lineage *lineage)
+GRACE_IN_CHILDREN static int claim_slot(struct grace_ledger *ledger,
+                                        const struct grace_lineage *lineage)
 {
     uint32_t order = lineage->orders[lineage->depth - 1], depth = atomic_load(&ledger->depth);
     uint64_t mine = (uint64_t)order << 32;
@@ -160,7 +162,8 @@ static int claim_slot(struct grace_ledger *ledger, const struct grace_lineage *l
     return slot;
 }
 
-void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grace_lineage *lineage)
+GRACE_IN_CHILDREN void grace_successor_add(struct grace_ledger *ledger, int pid,
+                                           const struct grace_lineage *lineage)
 {
     int slot = claim_slot(ledger, lineage);
     if (slot >= 0) {
@@ -174,8 +177,8 @@ void grace_successor_add(struct grace_ledger *ledger, int pid, const struct grac
     }
 }
 
-void grace_successor_begin(struct grace_ledger *ledger, int pid,
-                           const struct grace_lineage *lineage)
+GRACE_IN_CHILDREN void grace_successor_begin(struct grace_ledger *ledger, int pid,
+                                             const struct grace_lineage *lineage)
 {
     grace_successor_add(ledger, pid, lineage);
     /* Who waits has said so before he looks at the number: no call is made for nobody. */
@@ -282,6 +285,12 @@ bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int p
     }
     atomic_store(&ledger->next, pid);
     return change_owner(ledger, leaving, pid);
+}
+
+bool grace_successor_is_followed(const struct grace_ledger *ledger, int pid)
+{
+    int watched = atomic_load(&ledger->watched);
+    return watched == pid || (watched > 0 && watched == atomic_load(&ledger->owner));
 }
 
 int grace_successor_in_file(const char *path, uint64_t since)

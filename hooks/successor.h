@@ -58,6 +58,10 @@ bool grace_successor_is_child(const struct grace_ledger *ledger, int pid);
  * owner any more. */
 bool grace_successor_appoint_pid(struct grace_ledger *ledger, int leaving, int pid);
 
+/* Whether the guardian has followed a hand-over to `pid`: it watches that process, or the one that
+ * `pid` has handed over to meanwhile. */
+bool grace_successor_is_followed(const struct grace_ledger *ledger, int pid);
+
 /* The process that runs by the pid in a pid file; 0: none. NULL is no file. One that began before
  * `since` (grace_process_clock) is none: the file is a stale one, or of another instance. */
 int grace_successor_in_file(const char *path, uint64_t since);

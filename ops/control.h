@@ -52,6 +52,10 @@ struct grace_control_hook {
     unsigned attempts;
 };
 
+/* Nothing more will happen to it; and it ran, but not to a good end. */
+bool grace_control_is_over(const struct grace_control_hook *hook);
+bool grace_control_has_failed(const struct grace_control_hook *hook);
+
 struct grace_control_status {
     int pid, guardian;
     char program[256], config[4096];

@@ -35,6 +35,18 @@ static FILE *ask(const char *path, const char *line)
     return answer;
 }
 
+/* ---- its hooks ----------------------------------------------------------------------------- */
+
+bool grace_control_is_over(const struct grace_control_hook *hook)
+{
+    return strcmp(hook->state, "done") == 0 || strcmp(hook->state, "skipped") == 0;
+}
+
+bool grace_control_has_failed(const struct grace_control_hook *hook)
+{
+    return strcmp(hook->state, "done") == 0 && strcmp(hook->outcome, "done") != 0;
+}
+
 /* ---- its status ---------------------------------------------------------------------------- */
 
 static void keep(char *field, size_t size, const char *value)

@@ -20,7 +20,7 @@
 static struct {
     struct grace_keeper *keeper;
     int listener;
-    struct sockaddr_un address;
+    char path[108]; /* of its socket */
     _Atomic uint32_t callers;
     _Atomic uint32_t closing;
 } control = {.listener = -1};
@@ -277,17 +277,17 @@ static void *serve(void *unused)
     }
 }
 
-static int listen_at(struct sockaddr_un *address)
+/* It has its name only once it listens: a caller takes a socket that refuses for that of a guardian
+ * that was killed, and removes it. */
+static int listen_at(const char *folder, char *path, size_t size)
 {
-    char folder[64];
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (!grace_control_own_folder(folder, sizeof folder))
-        return -1;
-    snprintf(address->sun_path, sizeof address->sun_path, "%s/%d", folder, (int)getpid());
-    unlink(address->sun_path); /* of a process that had our number and was killed */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(path, size, "%s/%d", folder, (int)getpid());
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/.%d", folder, (int)getpid());
+    unlink(address.sun_path); /* of a process that had our number and was killed */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
-        listen(fd, 8) == 0)
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        listen(fd, 8) == 0 && rename(address.sun_path, path) == 0)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -296,8 +296,11 @@ static int listen_at(struct sockaddr_un *address)
 
 bool grace_control_serve(struct grace_keeper *keeper)
 {
+    char folder[64];
     control.keeper = keeper;
-    control.listener = listen_at(&control.address);
+    control.listener = grace_control_own_folder(folder, sizeof folder)
+                           ? listen_at(folder, control.path, sizeof control.path)
+                           : -1;
     bool started = control.listener >= 0 && start_thread(serve, NULL);
     if (!started)
         grace_log(GRACE_LOG_DEBUG, "control", "grace status and grace stop cannot ask here: %s",
@@ -309,7 +312,7 @@ void grace_control_close(void)
 {
     if (control.listener < 0)
         return;
-    unlink(control.address.sun_path);
+    unlink(control.path);
     atomic_store(&control.closing, 1);
     for (int waited = 0; waited < LAST_MS && atomic_load(&control.callers) != 0; waited += 5)
         rest(5);

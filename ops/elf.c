@@ -29,7 +29,8 @@ static const void *bytes(const struct file *file, uint64_t offset, uint64_t size
 /* A string that ends within the file; "" otherwise. */
 static const char *string(const struct file *file, uint64_t offset)
 {
-    if (offset >= file->length || memchr(file->at + offset, '\0', file->length - offset) == NULL)
+    if (offset >= file->length ||
+        memchr(file->at + offset, '\0', file->length - (size_t)offset) == NULL)
         return "";
     return (const char *)file->at + offset;
 }
@@ -167,7 +168,7 @@ static const char *maker_of(const struct file *file, const Elf64_Ehdr *header)
             return "Go";
         const void *text = bytes(file, section.sh_offset, section.sh_size);
         if (strcmp(name, ".comment") == 0 && text != NULL && section.sh_size < 65536 &&
-            memmem(text, section.sh_size, "rustc version", 13) != NULL)
+            memmem(text, (size_t)section.sh_size, "rustc version", 13) != NULL)
             maker = "Rust";
     }
     return maker;
@@ -252,9 +253,9 @@ const char *grace_elf_machine_name(unsigned machine, char *buffer, size_t size)
 #elif defined(__aarch64__)
 #define OWN_MACHINE EM_AARCH64
 #define OWN_LOADER  "ld-linux-aarch64.so.1"
-#else
-#define OWN_MACHINE EM_NONE
-#define OWN_LOADER  ""
+#elif defined(__i386__)
+#define OWN_MACHINE EM_386
+#define OWN_LOADER  "ld-linux.so.2"
 #endif
 
 bool grace_elf_is_native(const struct grace_elf *elf)

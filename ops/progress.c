@@ -28,7 +28,7 @@ static const char *outcome_words(const struct grace_control_hook *hook)
 {
     if (strcmp(hook->state, "skipped") == 0)
         return "not run";
-    if (strcmp(hook->outcome, "done") == 0)
+    if (!grace_control_has_failed(hook))
         return "done";
     if (strcmp(hook->outcome, "timeout") == 0)
         return "FAILED: not done in its time";
@@ -37,19 +37,14 @@ static const char *outcome_words(const struct grace_control_hook *hook)
     return "FAILED: see the log";
 }
 
-static bool is_over(const struct grace_control_hook *hook)
-{
-    return strcmp(hook->state, "done") == 0 || strcmp(hook->state, "skipped") == 0;
-}
-
 static void tell_hook(struct grace_progress *progress, const struct grace_control_status *status,
                       size_t index)
 {
     const struct grace_control_hook *hook = &status->hooks[index];
     bool was_over = progress->known && index < progress->seen.hook_count &&
-                    is_over(&progress->seen.hooks[index]);
+                    grace_control_is_over(&progress->seen.hooks[index]);
     bool before = !progress->known && strcmp(status->stage, "running") == 0; /* in a stop before */
-    if (!is_over(hook) || was_over || before)
+    if (!grace_control_is_over(hook) || was_over || before)
         return;
     grace_progress_clear(progress);
     printf("%s: %-8s %s: %s\n", status->program, hook->phase, hook->name, outcome_words(hook));

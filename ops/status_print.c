@@ -80,12 +80,6 @@ static int widest_name(const struct grace_control_status *status)
     return (int)widest;
 }
 
-static const char *hook_state(const struct grace_control_hook *hook)
-{
-    bool failed = strcmp(hook->state, "done") == 0 && strcmp(hook->outcome, "done") != 0;
-    return failed ? "failed" : hook->state;
-}
-
 void grace_status_print(const struct grace_control_status *status, FILE *to)
 {
     char stage[64], drain[160], left[32];
@@ -105,8 +99,8 @@ void grace_status_print(const struct grace_control_status *status, FILE *to)
         fprintf(to, "\n%-9s %-*s %-8s %s\n", "PHASE", width, "HOOK", "STATE", "OUTCOME");
     for (size_t i = 0; i < status->hook_count; i++) {
         const struct grace_control_hook *hook = &status->hooks[i];
-        fprintf(to, "%-9s %-*s %-8s %s", hook->phase, width, hook->name, hook_state(hook),
-                hook->outcome);
+        fprintf(to, "%-9s %-*s %-8s %s", hook->phase, width, hook->name,
+                grace_control_has_failed(hook) ? "failed" : hook->state, hook->outcome);
         if (hook->attempts > 1)
             fprintf(to, " after %u tries", hook->attempts);
         fputc('\n', to);
@@ -184,8 +178,7 @@ static size_t hooks_left(const struct grace_control_status *status)
 {
     size_t left = 0;
     for (size_t i = 0; i < status->hook_count; i++)
-        left += strcmp(status->hooks[i].state, "done") != 0 &&
-                strcmp(status->hooks[i].state, "skipped") != 0;
+        left += !grace_control_is_over(&status->hooks[i]);
     return left;
 }
 

@@ -143,14 +143,26 @@ static int complain(int pid, const char *what, int error)
     return error == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
 }
 
-/* Whether its stop is under way already: another signal would be a second one. */
-static bool is_stopping(int pid)
+/* Read what its guardian says; false when that has finished. */
+static bool hear(struct stopping *stopping)
 {
     struct grace_control_status status;
-    if (grace_control_ask(pid, &status) != 0)
-        return false;
-    free(status.hooks);
-    return strcmp(status.stage, "running") != 0;
+    if (grace_control_next(stopping->news, &status)) {
+        stopping->back =
+            stopping->progress.known && status.taken_back != stopping->progress.seen.taken_back;
+        grace_progress_tell(&stopping->progress, &status);
+        return true;
+    }
+    fclose(stopping->news);
+    stopping->news = NULL;
+    return false;
+}
+
+/* Whether its stop is under way already: another signal would be a second one. */
+static bool is_stopping(struct stopping *stopping)
+{
+    return stopping->news != NULL && hear(stopping) &&
+           strcmp(stopping->progress.seen.stage, "running") != 0;
 }
 
 /* Returns an exit status, EX_OK when it is on its way. */
@@ -169,26 +181,11 @@ static int begin(const struct request *request, int pid, struct stopping *stoppi
             pid, request->wish);
         return EX_UNAVAILABLE;
     }
-    if (stopping->news != NULL && is_stopping(pid))
+    if (is_stopping(stopping))
         return EX_OK;
     if (syscall(SYS_pidfd_send_signal, stopping->pidfd, request->signo, NULL, 0) != 0)
         return complain(pid, "cannot be sent the signal", errno);
     return EX_OK;
-}
-
-/* Read what its guardian says; false when that has finished. */
-static bool hear(struct stopping *stopping)
-{
-    struct grace_control_status status;
-    if (grace_control_next(stopping->news, &status)) {
-        stopping->back =
-            stopping->progress.known && status.taken_back != stopping->progress.seen.taken_back;
-        grace_progress_tell(&stopping->progress, &status);
-        return true;
-    }
-    fclose(stopping->news);
-    stopping->news = NULL;
-    return false;
 }
 
 /* Wait for the end of the program and of its guardian's work. EX_OK, or why not. */
@@ -228,10 +225,10 @@ static void tell_hooks(const struct grace_control_status *status)
     unsigned done = 0, failed = 0, rest = 0;
     for (size_t i = 0; i < status->hook_count; i++) {
         const struct grace_control_hook *hook = &status->hooks[i];
-        bool over = strcmp(hook->state, "done") == 0;
-        done += over && strcmp(hook->outcome, "done") == 0;
-        failed += over && strcmp(hook->outcome, "done") != 0;
-        rest += !over;
+        bool ran = strcmp(hook->state, "done") == 0, bad = grace_control_has_failed(hook);
+        done += ran && !bad;
+        failed += bad;
+        rest += !ran;
     }
     printf("; hooks: %u done, %u failed, %u not run", done, failed, rest);
 }

@@ -19,8 +19,8 @@
 #define MACHINE "x86_64"
 #elif defined(__aarch64__)
 #define MACHINE "aarch64"
-#else
-#define MACHINE "another machine (the conductor starts at load)"
+#elif defined(__i386__)
+#define MACHINE "i386"
 #endif
 
 static void put_library(const char *name)

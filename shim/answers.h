@@ -26,6 +26,13 @@ void grace_answers_undo(void);
 /* The thread that it has started, in this process; 0: none. Async-signal-safe. */
 int32_t grace_answers_thread(void);
 
+/*
+ * Around a fork: none takes place while that thread asks the loader, whose locks a child would have
+ * for ever. Waits a second at most. Async-signal-safe; no system call where nobody waits.
+ */
+void grace_answers_before_fork(void);
+void grace_answers_after_fork(bool is_child);
+
 /* When the target last sent something on an accepted connection, in milliseconds of
  * CLOCK_MONOTONIC; 0: not since the drain began, or not seen. Async-signal-safe; keeps errno. */
 uint64_t grace_answers_sent_ms(int fd);

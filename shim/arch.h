@@ -44,6 +44,12 @@ static inline long grace_context_argument(const ucontext_t *context, int index)
     return (long)context->uc_mcontext.gregs[registers[index]];
 }
 
+/* Where the code is that makes the system call which the context stands at or behind. */
+static inline uintptr_t grace_context_caller(const ucontext_t *context)
+{
+    return grace_context_ip(context);
+}
+
 /* Length of the system call instruction, and whether one stands at an address. */
 #define GRACE_SYSCALL_LENGTH 2
 static inline bool grace_is_syscall_at(uintptr_t address)
@@ -71,9 +77,10 @@ static inline long grace_context_number_behind(const ucontext_t *context)
  * Move a context that stands just behind a system call back to make it again, if the code before it
  * tells the call's number beyond doubt and `may` allows it: mov $number, %eax (or xor %eax, %eax)
  * with nothing but loads from the stack up to the system call instruction. The kernel changes no
- * other register. The 64 bytes before must be readable.
+ * other register. The 64 bytes before the caller's address must be readable.
  */
-static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long number))
+typedef bool grace_may_repeat(const ucontext_t *context, long number);
+static inline bool grace_context_repeat(ucontext_t *context, grace_may_repeat *may)
 {
     const uint8_t *call = (const uint8_t *)grace_context_ip(context) - GRACE_SYSCALL_LENGTH;
     for (int back = 2; back <= 32; back++) {
@@ -94,7 +101,7 @@ static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long nu
             else
                 break;
         }
-        if (at != call || !grace_is_syscall_at((uintptr_t)call) || !may((long)number))
+        if (at != call || !grace_is_syscall_at((uintptr_t)call) || !may(context, (long)number))
             continue;
         context->uc_mcontext.gregs[REG_RAX] = (greg_t)number;
         context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)call;
@@ -163,6 +170,11 @@ static inline long grace_context_argument(const ucontext_t *context, int index)
     return (long)context->uc_mcontext.regs[index];
 }
 
+static inline uintptr_t grace_context_caller(const ucontext_t *context)
+{
+    return grace_context_ip(context);
+}
+
 #define GRACE_SYSCALL_LENGTH 4
 static inline bool grace_is_syscall_at(uintptr_t address)
 {
@@ -175,7 +187,8 @@ static inline long grace_context_number_behind(const ucontext_t *context)
 }
 
 /* The first argument is where the result is now. */
-static inline bool grace_context_repeat(ucontext_t *context, bool (*may)(long number))
+typedef bool grace_may_repeat(const ucontext_t *context, long number);
+static inline bool grace_context_repeat(ucontext_t *context, grace_may_repeat *may)
 {
     (void)context;
     (void)may;
@@ -212,8 +225,141 @@ static inline void grace_call_on_stack(void (*function)(void *), void *argument,
                        "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }
 
-#else
-#error "libgrace.so is written for x86_64 and aarch64; other architectures need shim/arch.h first"
+#elif defined(__i386__)
+
+#define GRACE_ARCH_SAFE_POINT 1
+
+/*
+ * libc makes nearly all system calls through a function of the kernel's, __kernel_vsyscall in the
+ * vDSO (arch/x86/entry/vdso/vdso32/system_call.S). However that enters the kernel, the context
+ * stands behind an int $0x80 there, or at it when the call is to be made again; what follows pops
+ * the saved registers and returns.
+ */
+static inline uintptr_t grace_context_ip(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_EIP];
+}
+
+static inline uintptr_t grace_context_sp(const ucontext_t *context)
+{
+    return (uintptr_t)context->uc_mcontext.gregs[REG_ESP];
+}
+
+static inline long grace_context_result(const ucontext_t *context)
+{
+    return context->uc_mcontext.gregs[REG_EAX];
+}
+
+static inline long grace_context_number(const ucontext_t *context)
+{
+    return context->uc_mcontext.gregs[REG_EAX];
+}
+
+static inline long grace_context_argument(const ucontext_t *context, int index)
+{
+    static const int registers[] = {REG_EBX, REG_ECX, REG_EDX, REG_ESI, REG_EDI, REG_EBP};
+    return context->uc_mcontext.gregs[registers[index]];
+}
+
+#define GRACE_SYSCALL_LENGTH 2
+static inline bool grace_is_syscall_at(uintptr_t address)
+{
+    return memcmp((const void *)address, "\xcd\x80", 2) == 0;
+}
+
+/* The address that the vDSO's function returns to; the context's own where libc enters the kernel
+ * by itself. */
+static inline uintptr_t grace_context_caller(const ucontext_t *context)
+{
+    const uint8_t *code = (const uint8_t *)grace_context_ip(context);
+    const uintptr_t *stack = (const uintptr_t *)grace_context_sp(context);
+    if (grace_is_syscall_at((uintptr_t)code))
+        code += GRACE_SYSCALL_LENGTH;
+    for (int pops = 0; pops < 4; pops++, code++, stack++) {
+        if (*code == 0xc3) /* ret */
+            return *stack;
+        if ((*code & 0xf8) != 0x58) /* pop register */
+            break;
+    }
+    return grace_context_ip(context);
+}
+
+#define GRACE_VSYSCALL_LENGTH 7 /* call *%gs:0x10 */
+
+/* The instruction with which libc makes the call; NULL: not known. */
+static inline const uint8_t *grace_context_call(const ucontext_t *context)
+{
+    uintptr_t caller = grace_context_caller(context);
+    if (caller == grace_context_ip(context))
+        return (const uint8_t *)caller - GRACE_SYSCALL_LENGTH;
+    const uint8_t *call = (const uint8_t *)caller - GRACE_VSYSCALL_LENGTH;
+    return memcmp(call, "\x65\xff\x15\x10\0\0\0", GRACE_VSYSCALL_LENGTH) == 0 ? call : NULL;
+}
+
+static inline long grace_context_number_behind(const ucontext_t *context)
+{
+    const uint8_t *call = grace_context_call(context);
+    for (int back = 5; call != NULL && back <= 24; back++) {
+        const uint8_t *at = call - back;
+        if (at[0] != 0xb8 || at[3] != 0 || at[4] != 0) /* mov $number, %eax */
+            continue;
+        for (at += 5; at < call;) {
+            if (at[0] == 0x8b && at[2] == 0x24 && (at[1] & 0x87) == 0x04 && (at[1] & 0x38) != 0)
+                at += at[1] & 0x40 ? 4 : 3; /* mov offset(%esp), register */
+            else if (at[0] == 0x89 && at[1] >= 0xc0 && (at[1] & 7) != 0)
+                at += 2; /* mov register, register */
+            else
+                break;
+        }
+        if (at == call)
+            return call[-back + 1] | call[-back + 2] << 8;
+    }
+    return -1;
+}
+
+typedef bool grace_may_repeat(const ucontext_t *context, long number);
+static inline bool grace_context_repeat(ucontext_t *context, grace_may_repeat *may)
+{
+    uintptr_t instruction = grace_context_ip(context) - GRACE_SYSCALL_LENGTH;
+    long number = grace_context_number_behind(context);
+    if (number < 0 || !grace_is_syscall_at(instruction) || !may(context, number))
+        return false;
+    context->uc_mcontext.gregs[REG_EAX] = (greg_t)number;
+    context->uc_mcontext.gregs[REG_EIP] = (greg_t)instruction;
+    return true;
+}
+
+static inline void grace_context_interrupt(ucontext_t *context)
+{
+    context->uc_mcontext.gregs[REG_EIP] += GRACE_SYSCALL_LENGTH;
+    context->uc_mcontext.gregs[REG_EAX] = -EINTR;
+}
+
+static inline void grace_context_redirect(ucontext_t *context, void (*function)(long),
+                                          long argument)
+{
+    long *stack = (long *)((grace_context_sp(context) - 256) & ~(uintptr_t)15) - 1;
+    stack[0] = 0; /* it does not return */
+    stack[1] = argument;
+    context->uc_mcontext.gregs[REG_ESP] = (greg_t)(uintptr_t)stack;
+    context->uc_mcontext.gregs[REG_EIP] = (greg_t)(uintptr_t)function;
+}
+
+static inline void grace_call_on_stack(void (*function)(void *), void *argument, void *stack_end)
+{
+    uintptr_t stack = (uintptr_t)stack_end & ~(uintptr_t)15;
+    __asm__ volatile("movl %%esp, %%esi\n\t"
+                     "movl %%edx, %%esp\n\t"
+                     "subl $12, %%esp\n\t"
+                     "pushl %%eax\n\t"
+                     "call *%%ecx\n\t"
+                     "movl %%esi, %%esp"
+                     : "+a"(argument), "+d"(stack), "+c"(function)
+                     :
+                     : "esi", "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)",
+                       "st(6)", "st(7)");
+}
+
 #endif
 
 #endif

@@ -13,43 +13,49 @@
 #include "guardian.h"
 #include "hooks/log.h"
 #include "hooks/process.h"
+#include "hooks/room.h"
 #include "hooks/successor.h"
 #include "raw.h"
 
 /* How long a hand-over waits for the guardian to take note. */
 #define FOLLOW_LIMIT_MS 500
 
-/* The order of the fork that is under way, which its child inherits. Two threads that fork at the
- * same moment may get the same: neither is the last then. */
-static _Atomic uint32_t order;
+/*
+ * What a fork writes in the child is thread-local, of the main thread: that page the kernel writes
+ * in each child, for its thread id, so it is copied anyway, and libc never frees it.
+ */
+static __thread struct {
+    int32_t pid; /* of this process, when fork made it; 0: it did not */
+    /* The order of the fork that is under way, which its child inherits. Two threads that fork at
+     * the same moment may get the same: neither is the last then. */
+    _Atomic uint32_t order;
+    struct grace_lineage lineage; /* from the process that libgrace was loaded into */
+} in_main_thread __attribute__((tls_model("initial-exec")));
 
-/* This process's own, from the one that libgrace was loaded into. */
-static struct grace_lineage lineage;
+static __typeof__(in_main_thread) *mine GRACE_SEEN_BY_CHILDREN(mine);
 
 /* When libgrace was loaded: what this program started is not older. For a pid file only. */
 static uint64_t loaded;
 
 /* The thread that is in libc's daemon(), from where the parent leaves by an _exit that no wrapper
  * sees; 0: none. And whom it left to. */
-static _Atomic int32_t in_daemon, left_to;
+static _Atomic int32_t in_daemon GRACE_SEEN_BY_CHILDREN(in_daemon), left_to;
 
 static void go_to_fork(void)
 {
     uint32_t forked =
         atomic_fetch_add_explicit(&grace_shim.ledger->forked, 1, memory_order_relaxed);
-    atomic_store_explicit(&order, forked + 1, memory_order_relaxed);
+    atomic_store_explicit(&mine->order, forked + 1, memory_order_relaxed);
 }
 
-static void begin_as_child(void)
+GRACE_IN_CHILDREN static void begin_as_child(void)
 {
-    int32_t self = grace_getpid();
-    if (atomic_load_explicit(&grace_shim.process, memory_order_relaxed) == 0)
-        return;
-    atomic_store_explicit(&grace_shim.process, self, memory_order_relaxed);
-    if (lineage.depth < GRACE_LEDGER_LINEAGE)
-        lineage.depth++;
-    lineage.orders[lineage.depth - 1] = atomic_load_explicit(&order, memory_order_relaxed);
-    grace_successor_begin(grace_shim.ledger, self, &lineage);
+    struct grace_lineage *lineage = &mine->lineage;
+    mine->pid = grace_getpid();
+    if (lineage->depth < GRACE_LEDGER_LINEAGE)
+        lineage->depth++;
+    lineage->orders[lineage->depth - 1] = atomic_load_explicit(&mine->order, memory_order_relaxed);
+    grace_successor_begin(grace_shim.ledger, mine->pid, lineage);
 }
 
 static void go_on_as_parent(void)
@@ -66,15 +72,15 @@ void grace_children_setup(void)
     atomic_store(&grace_shim.ledger->depth, 0); /* after an exec lineages begin anew */
     if (grace_shim.plan->pidfile != NULL)
         loaded = grace_process_clock();
+    mine = &in_main_thread;
     pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }
 
 /* A vfork's child has our memory, and its own pid. */
-bool grace_child_leaves(void)
+GRACE_IN_CHILDREN bool grace_child_leaves(void)
 {
     int32_t self = grace_getpid();
-    if (grace_shim.plan == NULL || !grace_shim.plan->daemonize ||
-        atomic_load_explicit(&grace_shim.process, memory_order_relaxed) != self ||
+    if (mine == NULL || mine->pid != self ||
         atomic_load_explicit(&grace_shim.ledger->owner, memory_order_acquire) == self)
         return false;
     if (grace_successor_remove(grace_shim.ledger, self))
@@ -85,7 +91,7 @@ bool grace_child_leaves(void)
 
 void grace_child_returns(void)
 {
-    grace_successor_add(grace_shim.ledger, grace_getpid(), &lineage);
+    grace_successor_add(grace_shim.ledger, grace_getpid(), &mine->lineage);
 }
 
 /* ---- the hand-over -------------------------------------------------------------------------- */
@@ -136,7 +142,7 @@ static void tell_others(int pid)
     for (;;) {
         uint32_t seen = atomic_load(&ledger->answered);
         uint64_t now = grace_now_ms();
-        if (atomic_load(&ledger->watched) == pid || now >= limit)
+        if (grace_successor_is_followed(ledger, pid) || now >= limit)
             return;
         grace_ledger_wait(&ledger->answered, seen, (int64_t)(limit - now));
     }

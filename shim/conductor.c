@@ -19,6 +19,10 @@
 #include "hooks/story.h"
 #include "raw.h"
 
+/* How the hooks went so far, for the next one: counted through once, then kept up to date, or a
+ * thousand hooks would be counted a thousand times. */
+static struct grace_stop so_far GRACE_ROOM(so_far);
+
 static struct {
     bool announced; /* the first line is in the log */
     bool aborted;   /* a hook with on_failure = "abort" failed */
@@ -99,7 +103,10 @@ static struct grace_stop describe(const struct grace_hook_plan *hook, uint32_t a
         .log = log_for_hook,
         .log_file = grace_shim.plan->log.path,
     };
-    grace_story_add_counts(&stop, grace_shim.ledger, grace_shim.plan->hook_count);
+    grace_story_add_counts(&stop, grace_shim.ledger, 0);
+    stop.hooks_done = so_far.hooks_done;
+    stop.hooks_failed = so_far.hooks_failed;
+    stop.hooks_skipped = so_far.hooks_skipped;
     return stop;
 }
 
@@ -162,11 +169,18 @@ static void account(const struct grace_loaded_hook *hook, const struct grace_att
                       attempts, result->error.text);
     if (result->outcome == GRACE_OUTCOME_DONE) {
         tally.done++;
+        so_far.hooks_done++;
         return;
     }
     tally.failed++;
+    so_far.hooks_failed++;
     if (hook->plan->abort_on_failure)
         tally.aborted = true;
+}
+
+static void count_so_far(void)
+{
+    grace_story_add_counts(&so_far, grace_shim.ledger, grace_shim.plan->hook_count);
 }
 
 /* Here, in the target: every in-process hook, and external ones when there is no guardian. */
@@ -217,8 +231,10 @@ static void run_beside(const struct grace_loaded_hook *hook, size_t index)
         break;
     }
     const struct grace_ledger_hook *entry = &grace_shim.ledger->hooks[index];
-    if (grace_ledger_state(grace_shim.ledger, index) != GRACE_HOOK_DONE)
+    if (grace_ledger_state(grace_shim.ledger, index) != GRACE_HOOK_DONE) {
+        count_so_far();
         return; /* somebody else's, or written off */
+    }
     result.outcome = (enum grace_outcome)atomic_load(&entry->outcome);
     result.detail = atomic_load(&entry->detail);
     account(hook, &result, began, atomic_load(&entry->attempts));
@@ -249,6 +265,7 @@ static void skip(const struct grace_loaded_hook *hook, size_t index, const char 
         return;
     grace_report_skipped(hook->plan, why);
     tally.skipped++;
+    so_far.hooks_skipped++;
 }
 
 static void conduct_one(size_t index, bool in_process)
@@ -287,6 +304,7 @@ static bool runs_later(size_t index)
 void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_process)
 {
     enum grace_cause cause = grace_stop_facts()->cause;
+    count_so_far();
     for (size_t i = 0; i < grace_shim.plan->hook_count; i++) {
         size_t index = grace_shim.plan->order[i];
         const struct grace_hook_plan *hook = &grace_shim.plan->hooks[index];

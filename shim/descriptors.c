@@ -220,7 +220,7 @@ void grace_signalfd_before_raise(int signo)
     GRACE_KEEP_ERRNO;
     siginfo_t info = {.si_signo = signo, .si_code = SI_TKILL};
     info.si_pid = grace_getpid();
-    info.si_uid = (uid_t)grace_kernel(SYS_getuid);
+    info.si_uid = (uid_t)grace_kernel(GRACE_SYS_getuid);
     if (grace_safepoint_here())
         grace_stop_announce_here(signo, &info);
     grace_signalfd_open();

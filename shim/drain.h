@@ -30,6 +30,9 @@ enum grace_drain_end grace_drain(const struct grace_drain_how *how);
 /* A forked child has none behind it, whatever its parent had. Async-signal-safe. */
 void grace_drain_forget(void);
 
+/* Whether this process, or its parent before the fork, drains or has drained. Async-signal-safe. */
+bool grace_drain_has_begun(void);
+
 /* Whether this process has a listener or a connection that a drain would be for, and none was yet.
  * Some system calls for each descriptor; async-signal-safe. */
 bool grace_drain_has_work(void);
@@ -44,6 +47,10 @@ void grace_drain_setup(void);
  * or are already; then it is killed by a thread of ours. Async-signal-safe.
  */
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context);
+
+/* Whether a process is a fork of this program that began while its forebear drained. Conductor
+ * only. */
+bool grace_drain_worker_born_late(int pid);
 
 /* A signal came that is only the drain's. */
 void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t *context);

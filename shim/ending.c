@@ -14,6 +14,7 @@
 #include "arch.h"
 #include "hooks/flush_stdio.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "raw.h"
 
 /* How long flushing stdio waits for readers, and the longest that it may take: a thread that hangs
@@ -25,10 +26,10 @@
 #define EXIT_LIMIT_MS 3000
 #define EXIT_RETRY_MS 1
 
-_Noreturn void grace_real__exit(int status)
+_Noreturn GRACE_IN_CHILDREN void grace_real__exit(int status)
 {
     for (;;)
-        syscall(SYS_exit_group, status);
+        grace_kernel(SYS_exit_group, status);
 }
 
 _Noreturn void grace_end_by_signal(int signo, const siginfo_t *info)

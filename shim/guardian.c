@@ -14,13 +14,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "hooks/kernel.h"
 #include "hooks/log.h"
 #include "hooks/process.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
 
 #define STACK_SIZE (64l * 1024)
@@ -39,8 +39,12 @@ static struct {
     const char *argv[5];
     char *const *environment;
     int ledger, pidfd;
-    void *second_stack;
 } launch;
+
+/* Among our variables: a mapping of their own would be one more for each fork to copy. The second
+ * stays in use: nobody here learns when the exec is over. */
+static _Alignas(16) char first_stack[STACK_SIZE] GRACE_ROOM(first_stack);
+static _Alignas(16) char second_stack[STACK_SIZE] GRACE_ROOM(second_stack);
 
 /* Whether external hooks are run beside the target: by a guardian of ours, or by one that an image
  * before an exec left, and that cannot be reached from here. */
@@ -85,23 +89,18 @@ static GRACE_PLAIN void become_guardian(void *unused)
 static GRACE_PLAIN void start_second(void *unused)
 {
     (void)unused;
-    if (grace_kernel_clone(CLONE_VM, (char *)launch.second_stack + STACK_SIZE, NULL, NULL,
-                           become_guardian, NULL) < 0)
+    if (grace_kernel_clone(CLONE_VM, second_stack + STACK_SIZE, NULL, NULL, become_guardian, NULL) <
+        0)
         give_up();
     grace_kernel_exit(0);
 }
 
 static bool start_processes(void)
 {
-    char *stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stacks == MAP_FAILED)
-        return false;
-    launch.second_stack = stacks; /* stays: nobody here learns when the exec is over */
     uint64_t mask;
     grace_kernel_block_signals(&mask);
     /* No exit signal: neither SIGCHLD nor wait() tells the target of it. */
-    long first = grace_kernel_clone(CLONE_VM | CLONE_VFORK, stacks + 2 * STACK_SIZE, NULL, NULL,
+    long first = grace_kernel_clone(CLONE_VM | CLONE_VFORK, first_stack + STACK_SIZE, NULL, NULL,
                                     start_second, NULL);
     if (first > 0)
         while (grace_kernel(SYS_wait4, first, NULL, __WCLONE, NULL) == -EINTR)

@@ -38,14 +38,19 @@ static const void *at(const struct dl_phdr_info *object, ElfW(Addr) address)
     return (const void *)absolute; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static bool find_tables(const struct dl_phdr_info *object, struct tables *tables)
+static const ElfW(Dyn) * dynamic_of(const struct dl_phdr_info *object)
 {
-    const ElfW(Dyn) *entry = NULL;
-    memset(tables, 0, sizeof *tables);
     for (size_t i = 0; i < object->dlpi_phnum; i++)
         if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            entry = at(object, object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
-    for (; entry != NULL && entry->d_tag != DT_NULL; entry++) {
+            return at(object, object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+    return NULL;
+}
+
+static bool find_tables(const struct dl_phdr_info *object, struct tables *tables)
+{
+    memset(tables, 0, sizeof *tables);
+    for (const ElfW(Dyn) *entry = dynamic_of(object); entry != NULL && entry->d_tag != DT_NULL;
+         entry++) {
         if (entry->d_tag == DT_GNU_HASH)
             tables->hash = at(object, entry->d_un.d_ptr);
         else if (entry->d_tag == DT_SYMTAB)
@@ -103,6 +108,17 @@ bool grace_object_function(const struct dl_phdr_info *object, const char *name,
         return false;
     *function = (struct grace_function){object->dlpi_addr + symbol->st_value, symbol->st_size};
     return true;
+}
+
+bool grace_object_needs(const struct dl_phdr_info *object, const char *name)
+{
+    struct tables tables;
+    if (!find_tables(object, &tables))
+        return false;
+    for (const ElfW(Dyn) *entry = dynamic_of(object); entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_NEEDED && strcmp(tables.strings + entry->d_un.d_val, name) == 0)
+            return true;
+    return false;
 }
 
 /* ---- searches ------------------------------------------------------------------------------ */

@@ -29,6 +29,11 @@ bool grace_object_function(const struct dl_phdr_info *object, const char *name,
 /* The same in libc, past whoever stands in front of it. Takes the dynamic linker's lock. */
 bool grace_libc_function(const char *name, struct grace_function *function);
 
+/* Whether the object is linked with the one of that file name (without a folder).
+ * Async-signal-safe.
+ */
+bool grace_object_needs(const struct dl_phdr_info *object, const char *name);
+
 /* The name under which libgrace.so was loaded; NULL when it is not found. Lives as long as
  * libgrace. Takes the dynamic linker's lock. */
 const char *grace_object_own_name(void);

@@ -17,7 +17,7 @@
 
 #include "hooks/kernel.h"
 
-static inline pid_t grace_getpid(void)
+static inline __attribute__((always_inline)) pid_t grace_getpid(void)
 {
     return (pid_t)grace_kernel(SYS_getpid);
 }

@@ -20,8 +20,9 @@
  * EINTR as well, before the handler ran. Nobody wraps read, so here the interrupted context is
  * moved back to make the call again, where the code just before it tells which call it was.
  *
- * Not covered: calls that wait for a while inside libc itself, calls made by syscall(2), and on
- * aarch64 (the kernel overwrites the first argument) the second case. Where a handler of the
+ * Not covered: calls that wait for a while inside libc itself, calls made by syscall(2); and of
+ * the second case aarch64 as a whole (the kernel overwrites the first argument) and on i386 the
+ * calls with six arguments (splice), whose number is loaded elsewhere. Where a handler of the
  * target's runs at the very same moment, for another signal, the call waits on all the same.
  */
 #include "resume.h"
@@ -30,6 +31,8 @@
 #include "hooks/kernel.h"
 #include "object.h"
 #include "shim.h"
+
+#include <linux/net.h>
 
 __thread struct grace_resume_left grace_resume_left
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -47,9 +50,17 @@ static __thread unsigned handlers __attribute__((tls_model("initial-exec")));
 
 /* Calls that SA_RESTART has the kernel make again (not with a time limit of the socket's), and that
  * are the same when made again. */
-static bool may_be_repeated(long number)
+static bool may_be_repeated(const ucontext_t *context, long number)
 {
+    (void)context; /* only where one number stands for many calls */
     switch (number) {
+#ifdef SYS_socketcall
+    case SYS_socketcall: {
+        long call = grace_context_argument(context, 0);
+        return call == SYS_ACCEPT || (call >= SYS_SEND && call <= SYS_RECVFROM) ||
+               (call >= SYS_SENDMSG && call <= SYS_SENDMMSG);
+    }
+#endif
     case SYS_read:
     case SYS_readv:
     case SYS_pread64:
@@ -58,7 +69,9 @@ static bool may_be_repeated(long number)
     case SYS_writev:
     case SYS_pwrite64:
     case SYS_pwritev:
+#ifdef SYS_accept
     case SYS_accept:
+#endif
     case SYS_accept4:
     case SYS_recvfrom:
     case SYS_recvmsg:
@@ -74,6 +87,13 @@ static bool may_be_repeated(long number)
     case SYS_openat:
     case SYS_mq_timedreceive:
     case SYS_mq_timedsend:
+#ifdef SYS_mq_timedreceive_time64
+    case SYS_mq_timedreceive_time64:
+    case SYS_mq_timedsend_time64:
+    case SYS_recvmmsg_time64:
+    case SYS_fcntl64:
+    case SYS_sendfile64:
+#endif
     case SYS_sendfile:
     case SYS_splice:
     case SYS_tee:
@@ -90,6 +110,7 @@ void grace_resume_mark(ucontext_t *context, int saved_errno)
     if (grace_context_result(context) != -EINTR)
         return;
     if (grace_safepoint_is_libc(grace_context_ip(context)) &&
+        grace_safepoint_is_libc(grace_context_caller(context)) &&
         grace_context_repeat(context, may_be_repeated)) {
         repeated.ip = grace_context_ip(context);
         repeated.sp = grace_context_sp(context);
@@ -140,30 +161,25 @@ void grace_resume_setup(void)
 
 struct grace_wait_start grace_wait_start(void)
 {
-    struct grace_wait_start start = {.at = {0, -1}};
+    struct timespec now = {0, -1};
     if (read_clock != NULL)
-        read_clock(CLOCK_MONOTONIC, &start.at);
-    return start;
+        read_clock(CLOCK_MONOTONIC, &now);
+    return (struct grace_wait_start){{(long)now.tv_sec, now.tv_nsec}};
 }
 
-#define NS_PER_S 1000000000
-
-struct timespec grace_wait_left(const struct grace_wait_start *start,
-                                const struct timespec *timeout)
+struct grace_wait_time grace_wait_passed(const struct grace_wait_start *start)
 {
     struct timespec now = {0, 0};
-    if (start->at.tv_nsec < 0)
-        return *timeout;
+    if (start->at.nanoseconds < 0)
+        return (struct grace_wait_time){0, 0};
     grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    struct timespec left = {
-        .tv_sec = timeout->tv_sec - (now.tv_sec - start->at.tv_sec),
-        .tv_nsec = timeout->tv_nsec - (now.tv_nsec - start->at.tv_nsec),
-    };
-    for (; left.tv_nsec < 0; left.tv_sec--)
-        left.tv_nsec += NS_PER_S;
-    for (; left.tv_nsec >= NS_PER_S; left.tv_sec++)
-        left.tv_nsec -= NS_PER_S;
-    return left.tv_sec < 0 ? (struct timespec){0, 0} : left;
+    struct grace_wait_time passed = {(long)now.tv_sec - start->at.seconds,
+                                     now.tv_nsec - start->at.nanoseconds};
+    if (passed.nanoseconds < 0) {
+        passed.nanoseconds += 1000000000;
+        passed.seconds--;
+    }
+    return passed;
 }
 
 int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms)

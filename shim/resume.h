@@ -48,15 +48,43 @@ static inline void grace_wait_begin(void)
     grace_resume_left.sp = 0;
 }
 
-/* When a wait with a time limit began, and how much of the limit is left of it. Never less than
- * there is; async-signal-safe; keep errno. */
+/* When a wait with a time limit began, and how much time has passed since, or how much of the limit
+ * is left. Never less than there is; async-signal-safe; keep errno. */
+struct grace_wait_time {
+    long seconds, nanoseconds;
+};
 struct grace_wait_start {
-    struct timespec at; /* tv_nsec < 0: not known, the limit starts anew */
+    struct grace_wait_time at; /* nanoseconds < 0: not known, the limit starts anew */
 };
 struct grace_wait_start grace_wait_start(void);
-struct timespec grace_wait_left(const struct grace_wait_start *start,
-                                const struct timespec *timeout);
+struct grace_wait_time grace_wait_passed(const struct grace_wait_start *start);
+
+/* In here, since on 32 bit the caller's time_t may be either (GRACE_TIMED). */
+static inline struct timespec grace_wait_left(const struct grace_wait_start *start,
+                                              const struct timespec *timeout)
+{
+    struct grace_wait_time passed = grace_wait_passed(start);
+    struct timespec left = {.tv_sec = timeout->tv_sec - passed.seconds,
+                            .tv_nsec = timeout->tv_nsec - passed.nanoseconds};
+    if (left.tv_nsec < 0) {
+        left.tv_nsec += 1000000000;
+        left.tv_sec--;
+    }
+    return left.tv_sec < 0 ? (struct timespec){.tv_sec = 0} : left;
+}
+
 int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms);
+
+/*
+ * The name of a call that takes a time, and the name that its header gives it on 32 bit for
+ * programs with a time_t of 64 (-D_TIME_BITS=64). A file with such calls is compiled once for each
+ * there; the second time with GRACE_TIME64, and without the calls that take none.
+ */
+#ifdef GRACE_TIME64
+#define GRACE_TIMED(name, name64) name64
+#else
+#define GRACE_TIMED(name, name64) name
+#endif
 
 /* Whether a result says that the call is to be made again. */
 #define GRACE_INTERRUPTED(result)                                                                  \

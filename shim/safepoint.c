@@ -4,7 +4,8 @@
  * pthread_create takes malloc's lock and those of the stack cache; a handler that interrupted
  * malloc and calls it waits for itself. Whether a thread is inside malloc cannot be asked, but
  * where its instruction pointer is can. It is safe when
- *   - it lies outside the text of libc, ld.so, libgrace and of whichever object defines malloc; or
+ *   - it lies outside the text of libc, ld.so, libgrace, of whichever object defines malloc, and of
+ *     what that one is linked with (tcmalloc calls libstdc++ while it holds its lock); or
  *   - the thread is at or just behind a blocking system call made by libc: libc's lists are whole
  *     there. It stands at the instruction when the call will be restarted, else just behind it.
  *     Calls that malloc itself makes (mmap, brk, …), and a wait for one of libc's own locks, are
@@ -34,7 +35,7 @@ struct range {
 };
 
 /* Text in which a thread may hold a lock. Few and constant after the constructor. */
-#define RANGES 16
+#define RANGES 32
 static struct range guarded[RANGES];
 static size_t guarded_count;
 static struct range mask_function; /* pthread_sigmask, which sigprocmask calls */
@@ -67,7 +68,7 @@ static void learn_function(const struct dl_phdr_info *object, const char *name, 
 /* Whichever object defines malloc first is the one that is called; libc's is guarded as well. */
 static int visit(struct dl_phdr_info *object, size_t size, void *argument)
 {
-    bool *malloc_found = argument;
+    struct dl_phdr_info *allocator = argument; /* no headers: not found yet */
     struct grace_function function;
     (void)size;
     bool is_loader = object->dlpi_addr != 0 && object->dlpi_addr == getauxval(AT_BASE);
@@ -76,9 +77,14 @@ static int visit(struct dl_phdr_info *object, size_t size, void *argument)
         object->dlpi_name != NULL && strstr(object->dlpi_name, "/libpthread") != NULL;
     bool is_own = grace_object_covers(object, (uintptr_t)&visit);
     bool is_libc = grace_object_function(object, "gnu_get_libc_version", &function);
-    bool is_allocator = !*malloc_found && grace_object_function(object, "malloc", &function);
-    *malloc_found |= is_allocator;
-    if (is_loader || is_libpthread || is_own || is_libc || is_allocator)
+    bool is_allocator =
+        allocator->dlpi_phdr == NULL && grace_object_function(object, "malloc", &function);
+    /* On i386 libc makes its system calls in there. */
+    bool is_kernels =
+        object->dlpi_addr != 0 && grace_object_covers(object, getauxval(AT_SYSINFO_EHDR));
+    if (is_allocator)
+        *allocator = *object;
+    if (is_loader || is_libpthread || is_own || is_libc || is_allocator || is_kernels)
         guard_text(object, is_loader);
     if (is_libc) {
         learn_function(object, "pthread_sigmask", &mask_function);
@@ -88,10 +94,30 @@ static int visit(struct dl_phdr_info *object, size_t size, void *argument)
     return 0;
 }
 
+static int visit_helper(struct dl_phdr_info *object, size_t size, void *argument)
+{
+    const struct dl_phdr_info *allocator = argument;
+    const char *slash = strrchr(object->dlpi_name, '/');
+    (void)size;
+    if (slash != NULL && grace_object_needs(allocator, slash + 1))
+        guard_text(object, false);
+    return 0;
+}
+
+/* The program itself is linked with everything: it is no reason to guard all of that. */
+static bool is_library_but_libc(const struct dl_phdr_info *object)
+{
+    struct grace_function function;
+    return object->dlpi_phdr != NULL && object->dlpi_name[0] != '\0' &&
+           !grace_object_function(object, "gnu_get_libc_version", &function);
+}
+
 void grace_safepoint_setup(void)
 {
-    bool malloc_found = false;
-    dl_iterate_phdr(visit, &malloc_found);
+    struct dl_phdr_info allocator = {.dlpi_phdr = NULL};
+    dl_iterate_phdr(visit, &allocator);
+    if (is_library_but_libc(&allocator))
+        dl_iterate_phdr(visit_helper, &allocator);
 }
 
 static bool within(const struct range *range, uintptr_t address)
@@ -109,10 +135,11 @@ static bool is_guarded(uintptr_t address)
 
 /* ---- blocking system calls ----------------------------------------------------------------- */
 
-/* Whether a plain FUTEX_WAIT at this address is the program's: by syscall(2), or at a barrier. */
-static bool is_callers_wait(uintptr_t ip)
+/* Whether a plain FUTEX_WAIT is the program's: by syscall(2), or at a barrier. */
+static bool is_callers_wait(const ucontext_t *context)
 {
-    return within(&syscall_function, ip) || within(&barrier_function, ip);
+    uintptr_t caller = grace_context_caller(context);
+    return within(&syscall_function, caller) || within(&barrier_function, caller);
 }
 
 static bool blocks_outside_locks(const ucontext_t *context, long number)
@@ -133,7 +160,9 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     case SYS_clock_nanosleep:
     case SYS_rt_sigsuspend:
     case SYS_rt_sigtimedwait:
+#ifdef SYS_accept
     case SYS_accept:
+#endif
     case SYS_accept4:
     case SYS_connect:
     case SYS_recvfrom:
@@ -146,8 +175,27 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     case SYS_waitid:
     case SYS_msgrcv:
     case SYS_msgsnd:
+#ifdef SYS_semtimedop
     case SYS_semtimedop:
     case SYS_semop:
+#endif
+#ifdef SYS_socketcall
+    case SYS_socketcall: /* all calls on sockets, and all of System V's */
+    case SYS_ipc:
+    case SYS__newselect:
+    case SYS_fcntl64:
+    case SYS_sendfile64:
+    case SYS_ppoll_time64:
+    case SYS_pselect6_time64:
+    case SYS_clock_nanosleep_time64:
+    case SYS_rt_sigtimedwait_time64:
+    case SYS_recvmmsg_time64:
+    case SYS_semtimedop_time64:
+    case SYS_mq_timedreceive_time64:
+    case SYS_mq_timedsend_time64:
+    case SYS_waitpid:
+    case SYS_sigsuspend:
+#endif
     case SYS_flock:
     case SYS_fcntl:
     case SYS_ioctl:
@@ -177,6 +225,9 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
     case SYS_io_uring_enter:
 #endif
         return true;
+#ifdef SYS_futex_time64
+    case SYS_futex_time64:
+#endif
     case SYS_futex: {
         /* Condition variables, semaphores and joins wait with FUTEX_WAIT_BITSET; libc's own locks
          * with FUTEX_WAIT, and so does a thread that changes the user, while it holds the list of
@@ -184,7 +235,7 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
          * the middle of that. */
         long operation = grace_context_argument(context, 1) & FUTEX_CMD_MASK;
         return operation == FUTEX_WAIT_BITSET ||
-               (operation == FUTEX_WAIT && is_callers_wait(grace_context_ip(context)));
+               (operation == FUTEX_WAIT && is_callers_wait(context));
     }
     default:
         return false;
@@ -197,7 +248,7 @@ static bool blocks_outside_locks(const ucontext_t *context, long number)
  * changes the mask by itself, inside fork with all of malloc's locks held (nptl/_Fork.c), so of
  * rt_sigprocmask only the one in the function that programs call counts.
  */
-static bool brings_signals(const ucontext_t *context, long number, uintptr_t ip)
+static bool brings_signals(const ucontext_t *context, long number)
 {
     switch (number) {
     case SYS_tgkill: {
@@ -211,7 +262,7 @@ static bool brings_signals(const ucontext_t *context, long number, uintptr_t ip)
     case SYS_rt_tgsigqueueinfo:
         return true;
     case SYS_rt_sigprocmask:
-        return within(&mask_function, ip);
+        return within(&mask_function, grace_context_caller(context));
     default:
         return false;
     }
@@ -232,7 +283,7 @@ bool grace_safepoint_at(const ucontext_t *context)
     uintptr_t ip = grace_context_ip(context);
     if (!is_guarded(ip))
         return true;
-    if (within(&loader, ip))
+    if (within(&loader, ip) || within(&loader, grace_context_caller(context)))
         return false;
     if (is_readable_code(ip) && grace_is_syscall_at(ip))
         return blocks_outside_locks(context, grace_context_number(context));
@@ -241,7 +292,7 @@ bool grace_safepoint_at(const ucontext_t *context)
         return false;
     long number = grace_context_number_behind(context);
     if (number >= 0)
-        return brings_signals(context, number, ip) || blocks_outside_locks(context, number);
+        return brings_signals(context, number) || blocks_outside_locks(context, number);
     if (grace_context_result(context) != -EINTR)
         return false;
     /* No call of malloc's returns EINTR, but a wait for a lock does: the futex call is told by its
@@ -249,7 +300,7 @@ bool grace_safepoint_at(const ucontext_t *context)
     long operation = grace_context_argument(context, 1);
     bool lock_wait = (operation == FUTEX_WAIT || operation == FUTEX_WAIT_PRIVATE) &&
                      (uint32_t)grace_context_argument(context, 2) != 0 &&
-                     grace_context_argument(context, 3) == 0 && !is_callers_wait(ip);
+                     grace_context_argument(context, 3) == 0 && !is_callers_wait(context);
     return !lock_wait;
 }
 

@@ -41,7 +41,7 @@
 
 /* Set once by the constructor, before the target's main(); constant from then on. */
 struct grace_shim {
-    _Atomic int32_t process; /* this one's pid; 0: libgrace does nothing here */
+    _Atomic int32_t process; /* pid of the one that was loaded into; 0: libgrace does nothing */
     const struct grace_plan *plan;
     struct grace_loaded_hook *hooks; /* in the order of plan->hooks */
     struct grace_ledger *ledger;
@@ -61,6 +61,13 @@ extern struct grace_shim grace_shim;
  * never.
  */
 bool grace_is_owner(void);
+
+/*
+ * Whether fork has made this process from the one that libgrace was loaded into, or from a child of
+ * it: then it has our memory for itself, and a child of vfork or posix_spawn has not. Makes system
+ * calls; async-signal-safe.
+ */
+bool grace_is_forked(void);
 
 /* Keeps errno over a block: { GRACE_KEEP_ERRNO; … } */
 static inline void grace_errno_restore(const int *saved)
@@ -307,6 +314,7 @@ bool grace_stop_is_wanted_back(void);
 uint32_t grace_stop_bell_value(void);
 void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms);
 void grace_stop_bell_ring(void);
+void grace_stop_bell_tap(void); /* heard only by who waits for the bell, not for the guardian */
 
 /* ---- conductor.c --------------------------------------------------------------------------- */
 

@@ -123,6 +123,42 @@ static _Atomic
     "3: ret\n"                                                                                     \
     ".cfi_endproc\n"
 
+#elif defined(__i386__)
+
+/* Arguments are on the stack, and in registers for a handler that was built with regparm. Above the
+ * slot's number: the address to return to, and the three arguments. */
+#define ENTRY_SIZE 10
+#define ENTRY                                                                                      \
+    ".byte 0x68; .long slot\n"           /* push $slot */                                          \
+    ".byte 0xe9; .long arrive - . - 4\n" /* jmp arrive */
+
+#define ARRIVE                                                                                     \
+    ".cfi_startproc\n"                                                                             \
+    ".cfi_def_cfa_offset 8\n"                                                                      \
+    "pushl %ebp\n"                                                                                 \
+    ".cfi_def_cfa_offset 12\n"                                                                     \
+    ".cfi_offset %ebp, -12\n"                                                                      \
+    "movl %esp, %ebp\n"                                                                            \
+    ".cfi_def_cfa_register %ebp\n"                                                                 \
+    "pushl %eax; pushl %edx; pushl %ecx; pushl $0\n"                                               \
+    "andl $-16, %esp; subl $12, %esp; pushl 20(%ebp); call grace_arrival_stack\n"                  \
+    "movl %eax, -16(%ebp); testl %eax, %eax; jz 1f; movl %eax, %esp\n"                             \
+    "1: pushl 4(%ebp); pushl 20(%ebp); pushl 16(%ebp); pushl 12(%ebp)\n"                           \
+    "call grace_signal_arrived\n"                                                                  \
+    "movl %eax, 4(%ebp)\n"                                                                         \
+    "leal -16(%ebp), %esp; movl (%esp), %eax; testl %eax, %eax; jz 2f\n"                           \
+    "andl $-16, %esp; subl $12, %esp; pushl %eax; call grace_arrival_leave\n"                      \
+    "2: movl -12(%ebp), %ecx; movl -8(%ebp), %edx; movl -4(%ebp), %eax\n"                          \
+    "movl %ebp, %esp; popl %ebp\n"                                                                 \
+    ".cfi_def_cfa %esp, 8\n"                                                                       \
+    ".cfi_restore %ebp\n"                                                                          \
+    "cmpl $0, (%esp); je 3f\n"                                                                     \
+    "ret\n" /* to the handler */                                                                   \
+    "3: addl $4, %esp\n"                                                                           \
+    ".cfi_def_cfa_offset 4\n"                                                                      \
+    "ret\n"                                                                                        \
+    ".cfi_endproc\n"
+
 #endif
 
 __asm__(".pushsection .text\n"
@@ -226,8 +262,9 @@ static bool is_current(int signo, int place)
 
 static bool take_oldest(int signo, int first, int count, uint64_t word, int *found)
 {
-    if (atomic_load_explicit(&grace_shim.process, memory_order_relaxed) != grace_getpid())
-        return false;
+    if (atomic_load_explicit(&grace_shim.process, memory_order_relaxed) != grace_getpid() &&
+        !grace_is_forked())
+        return false; /* a child of vfork: this is its parent's memory */
     for (int tries = 0; tries < count; tries++) {
         uint32_t at = atomic_fetch_add_explicit(&turn[signo], 1, memory_order_relaxed);
         *found = first + (int)(at % (uint32_t)count);

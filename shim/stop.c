@@ -84,10 +84,15 @@ void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms)
     grace_futex_wait(&stop.bell, seen, timeout_ms < WISH_LOOK_MS ? timeout_ms : WISH_LOOK_MS);
 }
 
-void grace_stop_bell_ring(void)
+void grace_stop_bell_tap(void)
 {
     atomic_fetch_add_explicit(&stop.bell, 1, memory_order_acq_rel);
     grace_futex_wake_all(&stop.bell);
+}
+
+void grace_stop_bell_ring(void)
+{
+    grace_stop_bell_tap();
     grace_ledger_ring(&grace_shim.ledger->answered); /* the conductor may be waiting there */
 }
 
@@ -410,14 +415,9 @@ int grace_stop_hands_over(bool to_any_child)
     return under_way || !grace_is_owner() ? 0 : grace_owner_hands_over(to_any_child);
 }
 
-void grace_stop_by_call(enum grace_cause cause, int status)
+static void end_owner(enum grace_cause cause, int status)
 {
     GRACE_KEEP_ERRNO;
-    /* A child that cannot strike itself out may have been handed over to at this moment. */
-    if (!grace_is_owner() && (grace_child_leaves() || !grace_is_owner())) {
-        grace_drain_worker_ends(cause, status);
-        return;
-    }
     if (grace_worker_is_current())
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
     if (grace_stop_hands_over(status == 0) != 0)
@@ -436,6 +436,15 @@ void grace_stop_by_call(enum grace_cause cause, int status)
         lead_call();
     else
         end_call();
+}
+
+GRACE_IN_CHILDREN void grace_stop_by_call(enum grace_cause cause, int status)
+{
+    /* A child that cannot strike itself out may have been handed over to at this moment. */
+    if (!grace_is_owner() && (grace_child_leaves() || !grace_is_owner()))
+        grace_drain_worker_ends(cause, status);
+    else
+        end_owner(cause, status);
 }
 
 /* ---- announcing before the target's own handler -------------------------------------------- */
@@ -539,7 +548,7 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     return false;
 }
 
-int grace_stop_drains_by(void)
+GRACE_IN_CHILDREN int grace_stop_drains_by(void)
 {
     bool led = stop.by_signal && atomic_load(&stop.state) == LED;
     bool first = drains_first && atomic_load(&announcement) != UNANNOUNCED;

@@ -28,14 +28,14 @@
 #define ALTERNATE_SIZE (16u << 10)
 #define GUARD_SIZE     (64u << 10)
 
-enum { IDLE, BUSY, FINISHED, LOST };
+enum { FRESH, BUSY, FINISHED, LOST };
 
 struct worker {
     struct worker *next; /* older worker; the list only grows */
     char *base;          /* guard, then the stack, then the alternate stack */
     size_t size;
     grace_work *work;
-    _Atomic uint32_t state; /* futex: IDLE → BUSY → FINISHED → IDLE, or → LOST for ever */
+    _Atomic uint32_t state; /* futex: FRESH → BUSY ⇄ FINISHED, or → LOST for ever */
     enum grace_outcome outcome;
     int detail;
     int pid;
@@ -71,8 +71,7 @@ static void publish(struct worker *worker, enum grace_outcome outcome, int detai
     /* Fails when the conductor has given up on this worker: then nobody reads the result. */
     if (atomic_compare_exchange_strong_explicit(&worker->state, &busy, state, memory_order_acq_rel,
                                                 memory_order_relaxed))
-        grace_futex_wake_all(&worker->state);
-    grace_stop_bell_ring();
+        grace_stop_bell_tap();
 }
 
 static _Noreturn void park(void)
@@ -179,20 +178,27 @@ static void unblock_faults(void)
     grace_sigprocmask(SIG_UNBLOCK, set, NULL);
 }
 
+/* False: the conductor has given up on this worker. */
+static bool wait_for_work(struct worker *worker)
+{
+    uint32_t state;
+    while ((state = atomic_load_explicit(&worker->state, memory_order_acquire)) != BUSY) {
+        if (state == LOST)
+            return false;
+        grace_futex_wait(&worker->state, state, -1);
+    }
+    return true;
+}
+
 static void serve(struct worker *worker)
 {
-    for (;;) {
-        while (atomic_load_explicit(&worker->state, memory_order_acquire) != BUSY)
-            grace_futex_wait(&worker->state, IDLE, -1);
+    while (wait_for_work(worker)) {
         int result = worker->work(worker->argument);
         if (grace_getpid() != worker->pid)
             grace_real__exit(0); /* the hook forked and let both return */
         publish(worker, result == 0 ? GRACE_OUTCOME_DONE : GRACE_OUTCOME_ERROR, result, FINISHED);
-        while (atomic_load_explicit(&worker->state, memory_order_acquire) == FINISHED)
-            grace_futex_wait(&worker->state, FINISHED, -1);
-        if (atomic_load_explicit(&worker->state, memory_order_acquire) == LOST)
-            park();
     }
+    park();
 }
 
 static void *worker_main(void *argument)
@@ -218,7 +224,7 @@ static struct worker *worker_start(void)
         return NULL;
     mprotect(base, GUARD_SIZE, PROT_NONE);
     struct worker *worker = (struct worker *)(base + GUARD_SIZE + STACK_SIZE + ALTERNATE_SIZE);
-    worker->base = base; /* the rest is zero: IDLE */
+    worker->base = base; /* the rest is zero: FRESH */
     worker->size = size - sizeof *worker;
     worker->pid = grace_getpid();
     worker->next = atomic_load_explicit(&workers, memory_order_relaxed);
@@ -285,9 +291,5 @@ enum grace_outcome grace_worker_run(grace_work *work, void *argument, size_t siz
     *detail = worker->detail;
     enum grace_outcome outcome = worker->outcome;
     memcpy(argument, worker->argument, size);
-    if (state == FINISHED) {
-        atomic_store_explicit(&worker->state, IDLE, memory_order_release);
-        grace_futex_wake_all(&worker->state);
-    }
     return outcome;
 }

@@ -158,7 +158,7 @@ static int add_variable(struct grace_text *result, const char *option,
 static int fill(struct grace_text *result, const char *option, const char *text, size_t length,
                 enum grace_escape escape, struct grace_error *error)
 {
-    struct variable variable;
+    struct variable variable = {.end = text};
     const char *end = text + length;
     while (text < end) {
         if (text[0] == '$' && text[1] == '{') {

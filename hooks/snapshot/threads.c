@@ -21,7 +21,9 @@ static const struct {
     {SYS_futex, "futex"},
     {SYS_nanosleep, "nanosleep"},
     {SYS_clock_nanosleep, "clock_nanosleep"},
+#ifdef SYS_accept
     {SYS_accept, "accept"},
+#endif
     {SYS_accept4, "accept4"},
     {SYS_connect, "connect"},
     {SYS_recvfrom, "recvfrom"},
@@ -39,8 +41,21 @@ static const struct {
     {SYS_openat, "openat"},
     {SYS_io_getevents, "io_getevents"},
     {SYS_msgrcv, "msgrcv"},
+#ifdef SYS_semtimedop
     {SYS_semtimedop, "semtimedop"},
+#endif
     {SYS_restart_syscall, "restart_syscall"},
+#ifdef SYS_socketcall
+    {SYS_socketcall, "a call on a socket"},
+    {SYS_ipc, "a call on a queue or semaphore"},
+    {SYS__newselect, "select"},
+    {SYS_futex_time64, "futex"},
+    {SYS_ppoll_time64, "ppoll"},
+    {SYS_pselect6_time64, "pselect6"},
+    {SYS_clock_nanosleep_time64, "clock_nanosleep"},
+    {SYS_rt_sigtimedwait_time64, "rt_sigtimedwait"},
+    {SYS_fcntl64, "fcntl"},
+#endif
 #ifdef SYS_poll
     {SYS_poll, "poll"},
     {SYS_select, "select"},

@@ -4,26 +4,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "hooks/room.h"
 #include "real.h"
 
 typedef void ending(int);
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT _Noreturn void exit(int status)
+EXPORT _Noreturn GRACE_IN_CHILDREN void exit(int status)
 {
     grace_stop_by_call(GRACE_CAUSE_EXIT, status & 0xff);
     GRACE_REAL(ending, "exit")(status);
     __builtin_unreachable();
 }
 
-EXPORT _Noreturn void _exit(int status)
+EXPORT _Noreturn GRACE_IN_CHILDREN void _exit(int status)
 {
     grace_stop_by_call(GRACE_CAUSE__EXIT, status & 0xff);
     grace_real__exit(status);
 }
 
-EXPORT _Noreturn void _Exit(int status)
+EXPORT _Noreturn GRACE_IN_CHILDREN void _Exit(int status)
 {
     grace_stop_by_call(GRACE_CAUSE__EXIT, status & 0xff);
     grace_real__exit(status);

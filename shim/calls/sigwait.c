@@ -43,7 +43,7 @@ static int handed_over(int signo, const sigset_t *set, siginfo_t *info)
 
 static int wait_for(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-    waiting *real = GRACE_REAL(waiting, "sigtimedwait");
+    waiting *real = GRACE_REAL(waiting, GRACE_TIMED("sigtimedwait", "__sigtimedwait64"));
     struct grace_wait_start start =
         timeout == NULL ? (struct grace_wait_start){{0, 0}} : grace_wait_start();
     struct timespec left;
@@ -69,6 +69,8 @@ EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
     return wait_for(set, info, timeout);
 }
 
+#ifndef GRACE_TIME64
+
 EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
     return wait_for(set, info, NULL);
@@ -86,3 +88,5 @@ EXPORT int sigwait(const sigset_t *set, int *signo)
     *signo = taken;
     return 0;
 }
+
+#endif

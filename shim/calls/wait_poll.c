@@ -20,6 +20,20 @@ int __poll_chk(struct pollfd *list, nfds_t count, int timeout, size_t size);
 int __ppoll_chk(struct pollfd *list, nfds_t count, const struct timespec *timeout,
                 const sigset_t *mask, size_t size);
 
+EXPORT int ppoll(struct pollfd *list, nfds_t count, const struct timespec *timeout,
+                 const sigset_t *mask)
+{
+    polling_masked *real = GRACE_REAL(polling_masked, GRACE_TIMED("ppoll", "__ppoll64"));
+    struct timespec left;
+    if (timeout == NULL)
+        return GRACE_POLL(real(list, count, timeout, mask));
+    return GRACE_POLL_LIMITED(
+        start, real(list, count, timeout, mask),
+        (left = grace_wait_left(&start, timeout), real(list, count, &left, mask)));
+}
+
+#ifndef GRACE_TIME64
+
 EXPORT int poll(struct pollfd *list, nfds_t count, int timeout)
 {
     polling *real = GRACE_REAL(polling, "poll");
@@ -44,18 +58,6 @@ EXPORT int __poll_chk(struct pollfd *list, nfds_t count, int timeout, size_t siz
                               real(list, count, grace_wait_left_ms(&start, timeout), size));
 }
 
-EXPORT int ppoll(struct pollfd *list, nfds_t count, const struct timespec *timeout,
-                 const sigset_t *mask)
-{
-    polling_masked *real = GRACE_REAL(polling_masked, "ppoll");
-    struct timespec left;
-    if (timeout == NULL)
-        return GRACE_POLL(real(list, count, timeout, mask));
-    return GRACE_POLL_LIMITED(
-        start, real(list, count, timeout, mask),
-        (left = grace_wait_left(&start, timeout), real(list, count, &left, mask)));
-}
-
 EXPORT int __ppoll_chk(struct pollfd *list, nfds_t count, const struct timespec *timeout,
                        const sigset_t *mask, size_t size)
 {
@@ -67,3 +69,5 @@ EXPORT int __ppoll_chk(struct pollfd *list, nfds_t count, const struct timespec 
         start, real(list, count, timeout, mask, size),
         (left = grace_wait_left(&start, timeout), real(list, count, &left, mask, size)));
 }
+
+#endif

@@ -20,19 +20,14 @@ int __select(int count, fd_set *readable, fd_set *writable, fd_set *special,
 EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *special,
                   struct timeval *timeout)
 {
-    return GRACE_POLL(GRACE_REAL(selecting, "select")(count, readable, writable, special, timeout));
-}
-
-EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *special,
-                    struct timeval *timeout)
-{
-    return select(count, readable, writable, special, timeout);
+    return GRACE_POLL(GRACE_REAL(selecting, GRACE_TIMED("select", "__select64"))(
+        count, readable, writable, special, timeout));
 }
 
 EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *special,
                    const struct timespec *timeout, const sigset_t *mask)
 {
-    selecting_masked *real = GRACE_REAL(selecting_masked, "pselect");
+    selecting_masked *real = GRACE_REAL(selecting_masked, GRACE_TIMED("pselect", "__pselect64"));
     struct timespec left;
     if (timeout == NULL)
         return GRACE_POLL(real(count, readable, writable, special, timeout, mask));
@@ -40,3 +35,13 @@ EXPORT int pselect(int count, fd_set *readable, fd_set *writable, fd_set *specia
                               (left = grace_wait_left(&start, timeout),
                                real(count, readable, writable, special, &left, mask)));
 }
+
+#ifndef GRACE_TIME64
+
+EXPORT int __select(int count, fd_set *readable, fd_set *writable, fd_set *special,
+                    struct timeval *timeout)
+{
+    return select(count, readable, writable, special, timeout);
+}
+
+#endif

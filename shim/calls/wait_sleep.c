@@ -21,7 +21,7 @@ int __nanosleep(const struct timespec *time, struct timespec *rest);
 /* The kernel says what is left; where the target does not ask, we do. */
 EXPORT int nanosleep(const struct timespec *time, struct timespec *rest)
 {
-    napping *real = GRACE_REAL(napping, "nanosleep");
+    napping *real = GRACE_REAL(napping, GRACE_TIMED("nanosleep", "__nanosleep64"));
     struct timespec own, *left = rest == NULL ? &own : rest;
     grace_wait_begin();
     int result = real(time, left);
@@ -30,14 +30,9 @@ EXPORT int nanosleep(const struct timespec *time, struct timespec *rest)
     return result;
 }
 
-EXPORT int __nanosleep(const struct timespec *time, struct timespec *rest)
-{
-    return nanosleep(time, rest);
-}
-
 EXPORT int thrd_sleep(const struct timespec *time, struct timespec *rest)
 {
-    napping *real = GRACE_REAL(napping, "thrd_sleep");
+    napping *real = GRACE_REAL(napping, GRACE_TIMED("thrd_sleep", "__thrd_sleep64"));
     struct timespec own, *left = rest == NULL ? &own : rest;
     grace_wait_begin();
     int result = real(time, left);
@@ -50,13 +45,21 @@ EXPORT int thrd_sleep(const struct timespec *time, struct timespec *rest)
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
                            struct timespec *rest)
 {
-    napping_by_clock *real = GRACE_REAL(napping_by_clock, "clock_nanosleep");
+    napping_by_clock *real =
+        GRACE_REAL(napping_by_clock, GRACE_TIMED("clock_nanosleep", "__clock_nanosleep_time64"));
     struct timespec own, *left = rest == NULL ? &own : rest;
     grace_wait_begin();
     int result = real(clock, flags, time, left);
     while (result == EINTR && grace_resume(__builtin_frame_address(0)))
         result = real(clock, flags, flags & TIMER_ABSTIME ? time : left, left);
     return result;
+}
+
+#ifndef GRACE_TIME64
+
+EXPORT int __nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    return nanosleep(time, rest);
 }
 
 /* Sleep on for what is left; returns 0, or -1 when a handler of the target's cut it short. */
@@ -75,7 +78,7 @@ EXPORT unsigned sleep(unsigned seconds)
     unsigned result = GRACE_REAL(sleeping, "sleep")(seconds);
     if (!grace_resume(__builtin_frame_address(0)))
         return result;
-    struct timespec time = {.tv_sec = seconds}, left;
+    struct timespec time = {.tv_sec = (time_t)seconds}, left;
     return sleep_on(&start, &time, &left) == 0 ? 0 : (unsigned)left.tv_sec;
 }
 
@@ -86,7 +89,7 @@ EXPORT int usleep(useconds_t time_us)
     int result = GRACE_REAL(sleeping_us, "usleep")(time_us);
     if (!GRACE_INTERRUPTED(result))
         return result;
-    struct timespec time = {time_us / 1000000, (time_us % 1000000) * 1000L}, left;
+    struct timespec time = {(time_t)(time_us / 1000000), (long)(time_us % 1000000) * 1000}, left;
     return sleep_on(&start, &time, &left);
 }
 
@@ -94,3 +97,5 @@ EXPORT int pause(void)
 {
     return GRACE_WAIT(GRACE_REAL(pausing, "pause")());
 }
+
+#endif

@@ -135,6 +135,22 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return GRACE_WAIT(GRACE_REAL(sending_message, "sendmsg")(fd, message, flags));
 }
 
+/* On 32 bit, what programs call that were built for a time_t of 64 (-D_TIME_BITS=64). */
+#if __TIMESIZE == 32
+ssize_t __recvmsg64(int fd, struct msghdr *message, int flags);
+ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags);
+
+EXPORT ssize_t __recvmsg64(int fd, struct msghdr *message, int flags)
+{
+    return GRACE_WAIT(GRACE_REAL(receiving_message, "__recvmsg64")(fd, message, flags));
+}
+
+EXPORT ssize_t __sendmsg64(int fd, const struct msghdr *message, int flags)
+{
+    return GRACE_WAIT(GRACE_REAL(sending_message, "__sendmsg64")(fd, message, flags));
+}
+#endif
+
 /* By names of their own, for late/: the plain ones may lead to somebody else's. */
 #define OWN_NAME(call) __attribute__((alias(#call), visibility("hidden")))
 extern __typeof__(send) grace_wait_send OWN_NAME(send);

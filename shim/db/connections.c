@@ -28,7 +28,7 @@ static struct block *block_after(struct block *block, bool make)
     struct block *next = atomic_load_explicit(&block->next, memory_order_acquire);
     if (next != NULL || !make)
         return next;
-    long memory = grace_kernel(SYS_mmap, NULL, sizeof *next, PROT_READ | PROT_WRITE,
+    long memory = grace_kernel(GRACE_SYS_mmap, NULL, sizeof *next, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (grace_kernel_failed(memory))
         return NULL;
@@ -52,6 +52,7 @@ static bool take(struct grace_db_connection *place, struct grace_db_library *lib
     atomic_store(&place->process, (int32_t)grace_kernel(SYS_getpid));
     atomic_store(&place->owner, (int32_t)grace_kernel(SYS_gettid));
     atomic_store(&place->used, 0);
+    atomic_store(&place->vacant, 0);
     atomic_store(&place->running, 0);
     atomic_store_explicit(&place->handle, handle, memory_order_release);
     return true;
@@ -96,14 +97,18 @@ static bool is_open(struct grace_db_connection *place, int32_t process)
 struct grace_db_connection *grace_db_next(struct grace_db_connection *connection)
 {
     int32_t process = (int32_t)grace_kernel(SYS_getpid);
-    bool passed = connection == NULL;
-    for (struct block *block = &first; block != NULL; block = block_after(block, false))
-        for (size_t i = 0; i < BLOCK; i++) {
-            struct grace_db_connection *place = &block->places[i];
-            if (passed && is_open(place, process))
-                return place;
-            passed |= place == connection;
+    for (struct block *block = &first; block != NULL; block = block_after(block, false)) {
+        size_t i = 0;
+        if (connection != NULL) {
+            if (connection < block->places || connection >= block->places + BLOCK)
+                continue;
+            i = (size_t)(connection - block->places) + 1;
+            connection = NULL;
         }
+        for (; i < BLOCK; i++)
+            if (is_open(&block->places[i], process))
+                return &block->places[i];
+    }
     return NULL;
 }
 
@@ -115,6 +120,8 @@ enum grace_db_state grace_db_state_of(struct grace_db_connection *connection)
     if (handle != NULL && handle != COMING)
         state = connection->library->state(handle);
     atomic_fetch_sub(&connection->looked_at, 1);
+    if (state == GRACE_DB_OCCUPIED && atomic_load(&connection->vacant) != 0)
+        state = GRACE_DB_IDLE; /* by a thread that holds it while it waits at the gate */
     if (state < GRACE_DB_RUNNING && atomic_load(&connection->running) != 0)
         state = GRACE_DB_RUNNING;
     return state;

@@ -26,8 +26,10 @@
 
 enum grace_db_state {
     GRACE_DB_IDLE,
-    GRACE_DB_FAILED,  /* in a transaction of which nothing can be kept any more */
-    GRACE_DB_RUNNING, /* a statement runs, or its answer has not been read */
+    GRACE_DB_FAILED,   /* in a transaction of which nothing can be kept any more */
+    GRACE_DB_OCCUPIED, /* a thread is inside the library with it, outside of a transaction: what
+                          another begins on it is something new */
+    GRACE_DB_RUNNING,  /* a statement runs, or its answer has not been read */
     GRACE_DB_IN_TRANSACTION
 };
 
@@ -54,6 +56,10 @@ struct grace_db_library {
     /* For a handle that is open; while another thread uses it, too. */
     enum grace_db_state (*state)(void *handle);
     const char *(*database)(void *handle); /* its name; may be NULL */
+
+    /* Whether a handle that a statement came with, but which is not kept, may be: it will be closed
+     * by a call that is wrapped. NULL: always. */
+    bool (*is_open)(void *handle);
 };
 
 extern struct grace_db_library grace_db_sqlite, grace_db_libpq, grace_db_mariadb;
@@ -68,6 +74,9 @@ extern struct grace_db_library *const grace_db_libraries[];
  */
 void *grace_db_real(struct grace_db_library *library, const char *name, const void *caller);
 
+/* Whether two addresses are in the same loaded object. */
+bool grace_db_in_one_object(const void *one, const void *other);
+
 /* Have the calls that open connections reach their wrappers in objects which the loader bound past
  * us (RTLD_DEEPBIND). `module` is such a one, as dlopen returned it. */
 void grace_db_reach(void *module);
@@ -81,6 +90,8 @@ struct grace_db_connection {
     _Atomic int32_t process;    /* that opened or last used it */
     _Atomic int32_t owner;      /* the thread that opened it, or was last seen using it */
     _Atomic uint32_t used;      /* it was seen in use since the drain began */
+    _Atomic uint32_t vacant;    /* nobody was inside it at some moment since the drain began: from
+                                   then on `running` tells all */
     _Atomic uint32_t running;   /* calls that are in the library, since the drain began */
     uint64_t busy_since_ms;     /* the drain's own; 0: it was not busy when it looked */
 };
@@ -104,8 +115,9 @@ struct grace_db_connection *grace_db_enter(struct grace_db_library *library, voi
                                            bool goes_on);
 void grace_db_leave(struct grace_db_connection *connection);
 
-/* Whether a statement can only end what was begun before. NULL: no. */
-bool grace_db_only_ends(const char *statement);
+/* Whether a statement can only end what was begun before. NULL: no. `length` in bytes: it need not
+ * be ended by a zero byte. */
+bool grace_db_only_ends(const char *statement, size_t length);
 
 /* A statement call's replacement, in one line. */
 #define GRACE_DB_CALL(library, handle, goes_on, call)                                              \

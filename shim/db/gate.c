@@ -73,16 +73,20 @@ static bool has_begun(int32_t thread, uint64_t waited_ms)
     return false;
 }
 
-static bool may_pass(struct grace_db_library *library, void *handle, int32_t thread,
-                     uint64_t waited_ms)
+static bool may_pass(struct grace_db_library *library, void *handle,
+                     struct grace_db_connection *connection, int32_t thread, uint64_t waited_ms)
 {
-    return atomic_load(&gate.closed) == 0 || library->state(handle) >= GRACE_DB_RUNNING ||
+    enum grace_db_state state = library->state(handle);
+    if (state < GRACE_DB_OCCUPIED && connection != NULL)
+        atomic_store(&connection->vacant, 1);
+    return atomic_load(&gate.closed) == 0 || state >= GRACE_DB_RUNNING ||
            has_begun(thread, waited_ms);
 }
 
-static void wait_to_pass(struct grace_db_library *library, void *handle, int32_t thread)
+static void wait_to_pass(struct grace_db_library *library, void *handle,
+                         struct grace_db_connection *connection, int32_t thread)
 {
-    if (may_pass(library, handle, thread, 0))
+    if (may_pass(library, handle, connection, thread, 0))
         return;
     uint64_t began = grace_kernel_now_ms();
     _Atomic int32_t *place = NULL;
@@ -95,7 +99,7 @@ static void wait_to_pass(struct grace_db_library *library, void *handle, int32_t
         if (place != NULL)
             atomic_store(place, 0);
         place = NULL;
-        if (may_pass(library, handle, thread, grace_kernel_now_ms() - began))
+        if (may_pass(library, handle, connection, thread, grace_kernel_now_ms() - began))
             return;
     }
 }
@@ -104,8 +108,11 @@ static void wait_to_pass(struct grace_db_library *library, void *handle, int32_t
 
 static struct grace_db_connection *known(struct grace_db_library *library, void *handle)
 {
-    grace_db_add(library, handle); /* if it was opened past us */
     struct grace_db_connection *connection = grace_db_find(handle);
+    if (connection == NULL && (library->is_open == NULL || library->is_open(handle))) {
+        grace_db_add(library, handle); /* it was opened past us */
+        connection = grace_db_find(handle);
+    }
     int32_t process = (int32_t)grace_kernel(SYS_getpid);
     if (connection != NULL && atomic_load(&connection->process) != process) {
         atomic_store(&connection->running, 0); /* the parent's calls */
@@ -124,7 +131,7 @@ struct grace_db_connection *grace_db_enter(struct grace_db_library *library, voi
     int32_t thread = (int32_t)grace_kernel(SYS_gettid);
     struct grace_db_connection *connection = known(library, handle);
     if (!goes_on)
-        wait_to_pass(library, handle, thread);
+        wait_to_pass(library, handle, connection, thread);
     if (connection != NULL) {
         atomic_store(&connection->owner, thread);
         atomic_store(&connection->used, 1);
@@ -143,14 +150,21 @@ void grace_db_leave(struct grace_db_connection *connection)
 
 void grace_db_gate_close(void)
 {
-    for (size_t i = 0; i < THREADS; i++)
+    int32_t process = (int32_t)grace_kernel(SYS_getpid);
+    bool is_forked =
+        atomic_load(&gate.process) != process; /* its parent's threads wait elsewhere */
+    for (size_t i = 0; i < THREADS; i++) {
         atomic_store(&gate.seen[i], 0);
+        if (is_forked)
+            atomic_store(&gate.parked[i], 0);
+    }
     struct grace_db_connection *one = NULL;
     while ((one = grace_db_next(one)) != NULL) {
         atomic_store(&one->used, 0);
+        atomic_store(&one->vacant, 0);
         one->busy_since_ms = 0;
     }
-    atomic_store(&gate.process, (int32_t)grace_kernel(SYS_getpid));
+    atomic_store(&gate.process, process);
     atomic_store(&gate.closed, 1);
 }
 
@@ -162,23 +176,28 @@ void grace_db_gate_open(void)
 
 /* ---- statements that end -------------------------------------------------------------------- */
 
-static bool begins_with(const char *text, const char *words)
+static bool begins_with(const char *text, size_t length, const char *words)
 {
-    size_t length = strlen(words);
-    return strncasecmp(text, words, length) == 0 && !isalnum((unsigned char)text[length]);
+    size_t own = strlen(words);
+    return length >= own && strncasecmp(text, words, own) == 0 &&
+           (length == own || !isalnum((unsigned char)text[own]));
 }
 
 /* COMMIT PREPARED, XA COMMIT and their kin come on a connection that is idle, but a transaction in
  * two phases is not over before them. */
-bool grace_db_only_ends(const char *statement)
+bool grace_db_only_ends(const char *statement, size_t length)
 {
     static const char *const ends[] = {"COMMIT", "ROLLBACK",   "END",       "ABORT",
                                        "XA END", "XA PREPARE", "XA COMMIT", "XA ROLLBACK"};
     if (statement == NULL)
         return false;
-    statement += strspn(statement, " \t\r\n");
+    for (; length > 0 && isspace((unsigned char)*statement); length--)
+        statement++;
+    const char *another = memchr(statement, ';', length);
+    if (another != NULL && another + 1 != statement + length)
+        return false;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (begins_with(statement, ends[i]))
-            return strchr(statement, ';') == NULL || strchr(statement, ';')[1] == '\0';
+        if (begins_with(statement, length, ends[i]))
+            return true;
     return false;
 }

@@ -5,6 +5,8 @@
  */
 #include "db.h"
 
+#include <string.h>
+
 typedef void conn;
 typedef void result;
 typedef unsigned int oid;
@@ -32,14 +34,19 @@ static struct grace_db_call calls[COUNT];
 
 /* ---- statements ---------------------------------------------------------------------------- */
 
+static bool only_ends(const char *query)
+{
+    return query != NULL && grace_db_only_ends(query, strlen(query));
+}
+
 #define STATEMENT(type, name, call, goes_on, parameters, ...)                                      \
     static type name parameters                                                                    \
     {                                                                                              \
         return GRACE_DB_CALL(LIBRARY, c, goes_on, REAL(name, call)(__VA_ARGS__));                  \
     }
 
-STATEMENT(result *, exec, EXEC, grace_db_only_ends(query), (conn * c, const char *query), c, query)
-STATEMENT(result *, exec_params, EXEC_PARAMS, grace_db_only_ends(query),
+STATEMENT(result *, exec, EXEC, only_ends(query), (conn * c, const char *query), c, query)
+STATEMENT(result *, exec_params, EXEC_PARAMS, only_ends(query),
           (conn * c, const char *query, int count, const oid *types, strings values,
            const int *lengths, const int *formats, int format),
           c, query, count, types, values, lengths, formats, format)
@@ -50,9 +57,8 @@ STATEMENT(result *, exec_prepared, EXEC_PREPARED, false,
           (conn * c, const char *name, int count, strings values, const int *lengths,
            const int *formats, int format),
           c, name, count, values, lengths, formats, format)
-STATEMENT(int, send_query, SEND_QUERY, grace_db_only_ends(query), (conn * c, const char *query), c,
-          query)
-STATEMENT(int, send_query_params, SEND_QUERY_PARAMS, grace_db_only_ends(query),
+STATEMENT(int, send_query, SEND_QUERY, only_ends(query), (conn * c, const char *query), c, query)
+STATEMENT(int, send_query_params, SEND_QUERY_PARAMS, only_ends(query),
           (conn * c, const char *query, int count, const oid *types, strings values,
            const int *lengths, const int *formats, int format),
           c, query, count, types, values, lengths, formats, format)

@@ -4,6 +4,8 @@
  */
 #include "db.h"
 
+#include <string.h>
+
 typedef void mysql;
 typedef void statement;
 
@@ -41,25 +43,32 @@ static mysql *connection_of(const statement *prepared)
     return ((const struct statement_head *)prepared)->connection;
 }
 
+#define TO_ITS_END SIZE_MAX /* as mariadb_stmt_execute_direct has it */
+
+static bool only_ends(const char *sql, size_t length)
+{
+    return sql != NULL && grace_db_only_ends(sql, length == TO_ITS_END ? strlen(sql) : length);
+}
+
 #define STATEMENT(name, call, connection, goes_on, parameters, ...)                                \
     static int name parameters                                                                     \
     {                                                                                              \
         return GRACE_DB_CALL(LIBRARY, connection, goes_on, REAL(name, call)(__VA_ARGS__));         \
     }
 
-STATEMENT(query, QUERY, m, grace_db_only_ends(sql), (mysql * m, const char *sql), m, sql)
-STATEMENT(real_query, REAL_QUERY, m, grace_db_only_ends(sql),
+STATEMENT(query, QUERY, m, only_ends(sql, TO_ITS_END), (mysql * m, const char *sql), m, sql)
+STATEMENT(real_query, REAL_QUERY, m, only_ends(sql, length),
           (mysql * m, const char *sql, unsigned long length), m, sql, length)
-STATEMENT(send_query, SEND_QUERY, m, grace_db_only_ends(sql),
+STATEMENT(send_query, SEND_QUERY, m, only_ends(sql, length),
           (mysql * m, const char *sql, unsigned long length), m, sql, length)
-STATEMENT(query_start, QUERY_START, m, grace_db_only_ends(sql),
+STATEMENT(query_start, QUERY_START, m, only_ends(sql, TO_ITS_END),
           (int *outcome, mysql *m, const char *sql), outcome, m, sql)
-STATEMENT(real_query_start, REAL_QUERY_START, m, grace_db_only_ends(sql),
+STATEMENT(real_query_start, REAL_QUERY_START, m, only_ends(sql, length),
           (int *outcome, mysql *m, const char *sql, unsigned long length), outcome, m, sql, length)
 STATEMENT(stmt_execute, STMT_EXECUTE, connection_of(s), false, (statement * s), s)
 STATEMENT(stmt_execute_start, STMT_EXECUTE_START, connection_of(s), false,
           (int *outcome, statement *s), outcome, s)
-STATEMENT(stmt_direct, STMT_DIRECT, connection_of(s), grace_db_only_ends(sql),
+STATEMENT(stmt_direct, STMT_DIRECT, connection_of(s), only_ends(sql, length),
           (statement * s, const char *sql, size_t length), s, sql, length)
 
 static struct grace_db_call calls[COUNT] = {
@@ -76,10 +85,23 @@ static struct grace_db_call calls[COUNT] = {
 
 /* ---- open and close ------------------------------------------------------------------------ */
 
-static void opened(mysql *m)
+/* The library's own calls come here, too: a reconnect connects a handle on the stack, closes what
+ * the target's handle has, and copies the new one over it. That is the same connection. */
+static bool is_own_call(const void *caller)
 {
-    if (m != NULL && atomic_load(&LIBRARY.known) != 0)
+    return atomic_load(&LIBRARY.known) != 0 && grace_db_in_one_object(caller, calls[INFO].original);
+}
+
+static void opened(mysql *m, const void *caller)
+{
+    if (m != NULL && atomic_load(&LIBRARY.known) != 0 && !is_own_call(caller))
         grace_db_add(&LIBRARY, m);
+}
+
+static void closed(mysql *m, const void *caller)
+{
+    if (!is_own_call(caller))
+        grace_db_remove(m);
 }
 
 GRACE_DB_EXPORT mysql *mysql_real_connect(mysql *m, const char *host, const char *user,
@@ -93,7 +115,7 @@ GRACE_DB_EXPORT mysql *mysql_real_connect(mysql *m, const char *host, const char
         grace_db_real(&LIBRARY, "mysql_real_connect", __builtin_return_address(0));
     mysql *connected =
         real == NULL ? NULL : real(m, host, user, password, name, port, socket, flags);
-    opened(connected);
+    opened(connected, __builtin_return_address(0));
     return connected;
 }
 
@@ -112,7 +134,7 @@ GRACE_DB_EXPORT int mysql_real_connect_start(mysql **outcome, mysql *m, const ch
     *outcome = NULL;
     if (real == NULL)
         return 0;
-    opened(m);
+    opened(m, __builtin_return_address(0));
     return real(outcome, m, host, user, password, name, port, socket, flags);
 }
 
@@ -122,7 +144,7 @@ GRACE_DB_EXPORT mysql *mariadb_connect(mysql *m, const char *info)
     __typeof__(mariadb_connect) *real =
         grace_db_real(&LIBRARY, "mariadb_connect", __builtin_return_address(0));
     mysql *connected = real == NULL ? NULL : real(m, info);
-    opened(connected);
+    opened(connected, __builtin_return_address(0));
     return connected;
 }
 
@@ -131,7 +153,7 @@ GRACE_DB_EXPORT void mysql_close(mysql *m)
 {
     __typeof__(mysql_close) *real =
         grace_db_real(&LIBRARY, "mysql_close", __builtin_return_address(0));
-    grace_db_remove(m);
+    closed(m, __builtin_return_address(0));
     if (real != NULL)
         real(m);
 }
@@ -141,15 +163,15 @@ GRACE_DB_EXPORT int mysql_close_start(mysql *m)
 {
     __typeof__(mysql_close_start) *real =
         grace_db_real(&LIBRARY, "mysql_close_start", __builtin_return_address(0));
-    grace_db_remove(m);
+    closed(m, __builtin_return_address(0));
     return real != NULL ? real(m) : 0;
 }
 
 /* ---- what is asked ------------------------------------------------------------------------- */
 
-/* enum mariadb_value, and SERVER_STATUS_IN_TRANS of its answer. */
+/* enum mariadb_value; SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXIST of its answer. */
 enum { SCHEMA = 15, SERVER_STATUS = 30 };
-enum { IN_TRANSACTION = 1 };
+enum { IN_TRANSACTION = 1, MORE_RESULTS = 8 };
 
 typedef int info_of(mysql *m, int what, void *answer, ...);
 
@@ -157,7 +179,9 @@ static enum grace_db_state state(mysql *m)
 {
     unsigned status = 0;
     REAL(info_of, INFO)(m, SERVER_STATUS, &status);
-    return (status & IN_TRANSACTION) != 0 ? GRACE_DB_IN_TRANSACTION : GRACE_DB_IDLE;
+    if ((status & IN_TRANSACTION) != 0)
+        return GRACE_DB_IN_TRANSACTION;
+    return (status & MORE_RESULTS) != 0 ? GRACE_DB_RUNNING : GRACE_DB_IDLE;
 }
 
 static const char *database(mysql *m)

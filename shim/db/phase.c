@@ -174,10 +174,12 @@ static void look(int32_t helper, struct grace_database_count *count)
 {
     memset(count, 0, sizeof *count);
     count->at_work = grace_db_threads_at_work(helper, &count->parked);
+    if (atomic_load(&phase.wanted) == ON && atomic_load(&phase.is) != ON)
+        count->at_work++; /* whose calls do not come to the gate yet */
     uint64_t now = grace_kernel_now_ms();
     struct grace_db_connection *one = NULL;
     while ((one = grace_db_next(one)) != NULL) {
-        bool is_busy = grace_db_state_of(one) >= GRACE_DB_RUNNING;
+        bool is_busy = grace_db_state_of(one) >= GRACE_DB_OCCUPIED;
         count->transactions += is_busy;
         if (!is_busy)
             one->busy_since_ms = 0;
@@ -205,13 +207,13 @@ static void each_cut(void (*tell)(const struct grace_database_cut *cut))
     struct grace_db_connection *one = NULL;
     while ((one = grace_db_next(one)) != NULL) {
         enum grace_db_state state = grace_db_state_of(one);
-        if (state < GRACE_DB_RUNNING || one->busy_since_ms == 0)
+        if (state < GRACE_DB_OCCUPIED || one->busy_since_ms == 0)
             continue; /* one that has begun since the last look is only passing */
         name_of(one, name, sizeof name);
         tell(&(struct grace_database_cut){
             .library = one->library->name,
             .database = name,
-            .state = state == GRACE_DB_RUNNING ? "running a statement" : "in a transaction",
+            .state = state < GRACE_DB_IN_TRANSACTION ? "running a statement" : "in a transaction",
             .for_ms = one->busy_since_ms == 0 ? 0 : now - one->busy_since_ms,
         });
     }

@@ -25,11 +25,16 @@
 
 /* ---- a library ----------------------------------------------------------------------------- */
 
+bool grace_db_in_one_object(const void *one, const void *other)
+{
+    Dl_info first, second;
+    return dladdr(one, &first) != 0 && dladdr(other, &second) != 0 &&
+           first.dli_fbase == second.dli_fbase;
+}
+
 static bool is_ours(const void *function)
 {
-    Dl_info found, us;
-    return dladdr(function, &found) != 0 && dladdr(&grace_db_own_thread, &us) != 0 &&
-           found.dli_fbase == us.dli_fbase;
+    return grace_db_in_one_object(function, &grace_db_own_thread);
 }
 
 static void *object_of(const void *address)

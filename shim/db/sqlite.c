@@ -1,8 +1,13 @@
 /*
  * SQLite. A connection is in a transaction from BEGIN or the first SAVEPOINT on, until autocommit
  * is back. A statement that changes something outside of one is a transaction by itself: most are
- * over within one step; one that returns rows ends with its last step. One that only reads may be
+ * over within one step; one that returns rows ends with its last step; a blob that is open for
+ * writing, and a backup's destination, are in one until they are closed. One that only reads may be
  * left where it is.
+ *
+ * What is not told by autocommit is told by sqlite3_txn_state, which waits for the connection's
+ * mutex. So that is tried first: whoever has it is inside a statement, for as long as that takes. A
+ * connection that was opened without a mutex is not asked from another thread.
  */
 #include "db.h"
 
@@ -11,11 +16,17 @@ enum {
     EXEC,
     GET_TABLE,
     BLOB_OPEN,
+    BACKUP_INIT,
     DB_HANDLE,
     GET_AUTOCOMMIT,
     STMT_BUSY,
     STMT_READONLY,
     DB_FILENAME,
+    DB_MUTEX,
+    MUTEX_TRY,
+    MUTEX_LEAVE,
+    TXN_STATE,
+    ERRCODE,
     COUNT
 };
 
@@ -25,17 +36,24 @@ static int get_table(void *db, const char *sql, char ***result, int *rows, int *
                      char **error);
 static int blob_open(void *db, const char *database, const char *table, const char *column,
                      int64_t row, int flags, void **blob);
+static void *backup_init(void *to, const char *to_name, void *from, const char *from_name);
 
 static struct grace_db_call calls[COUNT] = {
     [STEP] = {"sqlite3_step", (void *)step, NULL},
     [EXEC] = {"sqlite3_exec", (void *)execute, NULL},
     [GET_TABLE] = {"sqlite3_get_table", (void *)get_table, NULL},
     [BLOB_OPEN] = {"sqlite3_blob_open", (void *)blob_open, NULL},
+    [BACKUP_INIT] = {"sqlite3_backup_init", (void *)backup_init, NULL},
     [DB_HANDLE] = {"sqlite3_db_handle", NULL, NULL},
     [GET_AUTOCOMMIT] = {"sqlite3_get_autocommit", NULL, NULL},
     [STMT_BUSY] = {"sqlite3_stmt_busy", NULL, NULL},
     [STMT_READONLY] = {"sqlite3_stmt_readonly", NULL, NULL},
     [DB_FILENAME] = {"sqlite3_db_filename", NULL, NULL},
+    [DB_MUTEX] = {"sqlite3_db_mutex", NULL, NULL},
+    [MUTEX_TRY] = {"sqlite3_mutex_try", NULL, NULL},
+    [MUTEX_LEAVE] = {"sqlite3_mutex_leave", NULL, NULL},
+    [TXN_STATE] = {"sqlite3_txn_state", NULL, NULL},
+    [ERRCODE] = {"sqlite3_errcode", NULL, NULL},
 };
 
 #define LIBRARY        grace_db_sqlite
@@ -80,9 +98,16 @@ static int blob_open(void *db, const char *database, const char *table, const ch
                          REAL(blob_open, BLOB_OPEN)(db, database, table, column, row, flags, blob));
 }
 
+static void *backup_init(void *to, const char *to_name, void *from, const char *from_name)
+{
+    return GRACE_DB_CALL(LIBRARY, to, false,
+                         REAL(backup_init, BACKUP_INIT)(to, to_name, from, from_name));
+}
+
 /* ---- open and close ------------------------------------------------------------------------ */
 
-#define ERROR 1 /* SQLITE_ERROR */
+#define ERROR  1  /* SQLITE_ERROR */
+#define MISUSE 21 /* SQLITE_MISUSE */
 
 /* Until its functions are known nothing is kept. */
 static int opened(int result, void *const *db)
@@ -127,9 +152,29 @@ CLOSE(sqlite3_close_v2)
 
 /* ---- what is asked ------------------------------------------------------------------------- */
 
+typedef int state_of(void *db, const char *database);
+typedef void leave_mutex(void *mutex);
+
+#define WRITES 2 /* SQLITE_TXN_WRITE */
+
 static enum grace_db_state state(void *db)
 {
-    return REAL(about_handle, GET_AUTOCOMMIT)(db) == 0 ? GRACE_DB_IN_TRANSACTION : GRACE_DB_IDLE;
+    if (REAL(about_handle, GET_AUTOCOMMIT)(db) == 0)
+        return GRACE_DB_IN_TRANSACTION;
+    void *mutex = calls[TXN_STATE].original == NULL ? NULL : REAL(handle_of, DB_MUTEX)(db);
+    if (mutex == NULL)
+        return GRACE_DB_IDLE;
+    if (REAL(about_handle, MUTEX_TRY)(mutex) != 0)
+        return GRACE_DB_OCCUPIED;
+    bool writes = REAL(state_of, TXN_STATE)(db, NULL) == WRITES;
+    REAL(leave_mutex, MUTEX_LEAVE)(mutex);
+    return writes ? GRACE_DB_IN_TRANSACTION : GRACE_DB_IDLE;
+}
+
+/* One that sqlite3_close_v2 left to its last statement goes with that, and nobody tells us. */
+static bool is_open(void *db)
+{
+    return REAL(about_handle, ERRCODE)(db) != MISUSE;
 }
 
 typedef const char *filename_of(void *db, const char *database);
@@ -156,4 +201,5 @@ struct grace_db_library grace_db_sqlite = {
     .needed = GET_AUTOCOMMIT,
     .state = state,
     .database = database,
+    .is_open = is_open,
 };

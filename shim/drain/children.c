@@ -15,6 +15,7 @@
 #include "addresses.h"
 #include "diag.h"
 #include "hooks/kernel.h"
+#include "hooks/process.h"
 #include "hooks/text.h"
 #include "shim/drain.h"
 #include "shim/raw.h"
@@ -60,16 +61,9 @@ static bool any_process(bool (*visit)(int pid, int signo), int signo)
 static bool is_fork_of_ours(int pid)
 {
     static const char marked[] = "a fork has this at the same place";
-    char path[32], found[sizeof marked] = "";
-    struct grace_text text;
-    grace_text_start(&text, path, sizeof path);
-    grace_text_format(&text, "/proc/%d/mem", pid);
-    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    long length = grace_kernel(SYS_pread64, file, found, sizeof found, (uintptr_t)marked);
-    grace_kernel(SYS_close, file);
-    return length == sizeof found && memcmp(found, marked, sizeof found) == 0;
+    char found[sizeof marked];
+    return grace_process_read(pid, (uintptr_t)marked, found, sizeof found) &&
+           memcmp(found, marked, sizeof found) == 0;
 }
 
 static bool take_along(int pid, int signo)

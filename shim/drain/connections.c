@@ -11,7 +11,8 @@
  * read of it; or the other side's acknowledgement, which came alone after what it sent last, so
  * something was sent to it after that. It may have come within the same jiffy, which is how a
  * connection's first answer is acknowledged: one that sent a single segment and is quiet for long
- * has its answer. Of any other equal is busy until half of the time is over.
+ * has its answer. Of any other equal is busy until half of the time is over, and then while it is
+ * young: a client that never pauses sends its next request within the tick of the answer before.
  *
  * For a Unix connection the kernel keeps no times. It is idle when nothing is queued and a thread
  * sits in a read of it, or when it was seen to send since the drain began and is quiet; of any
@@ -63,7 +64,7 @@ bool grace_connections_begin(void)
 {
     grace_connections_end();
     long list =
-        grace_kernel(SYS_mmap, NULL, sizeof *table.list * DESCRIPTORS, PROT_READ | PROT_WRITE,
+        grace_kernel(GRACE_SYS_mmap, NULL, sizeof *table.list * DESCRIPTORS, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (grace_kernel_failed(list))
         return false;
@@ -96,7 +97,8 @@ static bool is_answered(int fd, const struct tcp_info *info, uint32_t quiet,
     if (info->tcpi_bytes_sent == 0 || info->tcpi_last_data_sent > info->tcpi_last_data_recv)
         return false;
     return info->tcpi_last_data_sent < info->tcpi_last_data_recv ||
-           info->tcpi_last_ack_recv < info->tcpi_last_data_recv || how->unknown_is_idle ||
+           info->tcpi_last_ack_recv < info->tcpi_last_data_recv ||
+           (how->unknown_is_idle && (uint64_t)quiet * 1000 >= how->unknown_us) ||
            (info->tcpi_data_segs_in == 1 && quiet >= LONG_QUIET_MS) || grace_threads_read_from(fd);
 }
 

@@ -2,8 +2,9 @@
  * Who else has a listener open: whoever gave it to us, a process that we forked, a sibling. Then it
  * is shared, and the others go on accepting from it.
  *
- * A process that drains is told by the name of its conductor's thread. A listener of which all
- * holders drain, and are the same program, is nobody's any more: they close it together.
+ * A process that drains is told by the name of its conductor's thread; one that was forked by a
+ * process that drained, by a word of its memory. A listener of which all holders drain, and are the
+ * same program, is nobody's any more: they close it together.
  *
  * One that was open at load was given to us, and the giver is assumed to have kept it (systemd
  * does), whether or not we may look. For one that was made here, processes are looked through for
@@ -36,7 +37,6 @@
 static struct {
     uint64_t given[GIVEN]; /* inodes of listeners open at load */
     unsigned given_count;
-    bool forked; /* from a process that had all of ours, too; false: loaded by exec */
 } past;
 
 /* ---- at load ------------------------------------------------------------------------------- */
@@ -63,7 +63,10 @@ struct look {
     size_t count;
     int self, parent;
     bool relatives; /* which are looked at this time */
+    bool forked;    /* from a process that had all of ours, too; false: loaded by exec */
     uint64_t until_us;
+    uint64_t
+        family; /* a sum over those who do not drain: another one says that they have changed */
 };
 
 static bool worst_is_known(const struct look *look)
@@ -109,16 +112,28 @@ static bool drains(int pid)
 static enum grace_holders standing_of(int pid)
 {
     struct grace_executable own, its;
-    if (!grace_executable_of(grace_getpid(), &own) || !grace_executable_of(pid, &its) ||
-        own.device != its.device || own.inode != its.inode)
+    if (!grace_executable_of(grace_getpid(), &own))
         return GRACE_HELD_OTHERS;
-    return drains(pid) ? GRACE_HELD_LEAVING : GRACE_HELD_FAMILY;
+    if (!grace_executable_of(pid, &its))
+        return GRACE_HELD_ALONE; /* it ends: its memory goes first, and its descriptors with it */
+    if (own.device != its.device || own.inode != its.inode)
+        return GRACE_HELD_OTHERS;
+    return grace_drain_worker_born_late(pid) || drains(pid) ? GRACE_HELD_LEAVING
+                                                            : GRACE_HELD_FAMILY;
 }
 
 static void worsen(struct look *look, size_t index, enum grace_holders who)
 {
     if (look->who[index] < who)
         look->who[index] = who;
+}
+
+static void note_holder(struct look *look, size_t index, int pid)
+{
+    enum grace_holders who = standing_of(pid);
+    worsen(look, index, who);
+    if (who == GRACE_HELD_FAMILY)
+        look->family += (uint64_t)pid * (index + 1);
 }
 
 static void note_link(const char *name, int pid, struct look *look)
@@ -130,7 +145,7 @@ static void note_link(const char *name, int pid, struct look *look)
         inode = inode * 10 + (uint64_t)(*name - '0');
     for (size_t i = 0; i < look->count; i++)
         if (look->inodes[i] == inode)
-            worsen(look, i, standing_of(pid));
+            note_holder(look, i, pid);
 }
 
 /* What a process has open; false: we may not look. */
@@ -184,7 +199,7 @@ static void look_at_process(int pid, struct look *look)
         return;
     /* What execs has its listeners closed, as a rule; a fork of ours that we cannot see into has
      * not. The parent, and a sibling, only have those of a time when we were one process. */
-    bool suspect = parent == look->self || past.forked;
+    bool suspect = parent == look->self || look->forked;
     if (!look_through(pid, look) && relative && suspect && parent_of(pid) != 0)
         for (size_t i = 0; i < look->count; i++)
             worsen(look, i, GRACE_HELD_OTHERS);
@@ -210,7 +225,7 @@ static void look_at_all(struct look *look)
     grace_kernel_list_end(&listing);
 }
 
-void grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t count)
+uint64_t grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t count)
 {
     struct look look = {
         .inodes = inodes,
@@ -219,6 +234,7 @@ void grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t 
         .self = grace_getpid(),
         .parent = (int)grace_kernel(SYS_getppid),
         .relatives = true,
+        .forked = grace_is_forked(),
         .until_us = grace_now_us() + STRANGERS_LIMIT_US,
     };
     for (size_t i = 0; i < count; i++) {
@@ -228,10 +244,11 @@ void grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t 
                 who[i] = GRACE_HELD_GIVER;
     }
     if (worst_is_known(&look))
-        return;
+        return 0;
     look_at_all(&look);
     look.relatives = false;
     look_at_all(&look);
+    return look.family;
 }
 
 /* ---- the family ---------------------------------------------------------------------------- */
@@ -247,9 +264,4 @@ void grace_holders_join(void)
 void grace_holders_leave(void)
 {
     grace_kernel(SYS_prctl, PR_SET_NAME, own_name);
-}
-
-void grace_holders_begin_as_child(void)
-{
-    past.forked = true;
 }

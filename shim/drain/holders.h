@@ -15,8 +15,9 @@ enum grace_holders {
     GRACE_HELD_GIVER    /* it was there at load: whoever gave it to us */
 };
 
-/* For each of `count` sockets by inode, who else holds it. Conductor only. */
-void grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t count);
+/* For each of `count` sockets by inode, who else holds it. Returns a number that changes with the
+ * processes that are GRACE_HELD_FAMILY. Conductor only. */
+uint64_t grace_holders_look(const uint64_t *inodes, enum grace_holders *who, size_t count);
 
 /* From now on the others of the family see that this process drains, or that it does no longer. On
  * the same thread, which drains. */
@@ -25,8 +26,5 @@ void grace_holders_leave(void);
 
 /* Note what listens already. Constructor only. */
 void grace_holders_at_load(void);
-
-/* This process is a fork, and has its parent's listeners, too. Async-signal-safe. */
-void grace_holders_begin_as_child(void);
 
 #endif

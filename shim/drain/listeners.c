@@ -17,7 +17,7 @@
  * moment, to see whether they drain as well: then nobody is left to accept what waits, and it is
  * closed by all of them together as one of this process alone.
  *
- * Who sits in accept is woken: shutdown does that, else a signal.
+ * Who sits in accept is woken by a signal; when that has come, what was accepted is in sight.
  */
 #include "listeners.h"
 
@@ -47,13 +47,18 @@
 #define EMPTY_FOR_US 1500
 
 /* A thread that has just accepted the last connection may not have its descriptor yet: how long it
- * is given to come into sight. */
+ * is given to come into sight. One that is woken has it by then; one that blocks the signal is not
+ * woken. */
 #define SETTLED_AFTER_US 15000
-#define WOKEN_AFTER_US   500000 /* one that blocks the signal is not woken */
+#define WOKEN_AFTER_US   1000000
 
-/* How long after our own signal the family's may come, and how often is looked. */
-#define FAMILY_PATIENCE_US 200000
-#define FAMILY_LOOK_US     10000
+/* How long after our own signal the family's may come, and how often is looked for it at least; the
+ * same again after each that begins to drain, or lets the listener go, but not for ever. */
+#define FAMILY_PATIENCE_US    200000
+#define FAMILY_PATIENCE_LOOKS 5
+#define FAMILY_MOST_US        5000000
+#define FAMILY_LOOK_US        10000
+#define FAMILY_LOOK_SHARE     3 /* a third of the time goes into it, at most */
 
 /* Originals are kept out of the way of the target's own descriptors. */
 #define KEPT_FROM 512
@@ -79,6 +84,8 @@ static struct {
     _Atomic uint32_t count;
     struct listener list[LISTENERS];
     uint64_t found_us, looked_us, closed_us;
+    uint64_t family, family_changed_us, look_cost_us;
+    unsigned family_looks; /* since it has changed */
 } all GRACE_ROOM(listeners);
 
 /* Whether it is ours to close: nobody goes on accepting from it. */
@@ -130,16 +137,24 @@ static void look_at(int fd, void *unused)
 /* Learn who else has them, those that have not begun to close. */
 static void look_for_holders(void)
 {
+    uint64_t began = grace_now_us();
     uint32_t count = atomic_load(&all.count);
     uint64_t inodes[LISTENERS] = {0};
     enum grace_holders held[LISTENERS] = {GRACE_HELD_ALONE};
     for (uint32_t i = 0; i < count; i++)
         inodes[i] = all.list[i].inode;
-    grace_holders_look(inodes, held, count);
+    uint64_t family = grace_holders_look(inodes, held, count);
     for (uint32_t i = 0; i < count; i++)
         if (atomic_load(&all.list[i].state) == OPEN)
             all.list[i].held = held[i];
     all.looked_us = grace_now_us();
+    all.look_cost_us = all.looked_us - began;
+    all.family_looks++;
+    if (all.family != family) {
+        all.family_changed_us = all.looked_us;
+        all.family_looks = 0;
+    }
+    all.family = family;
 }
 
 bool grace_listeners_find(void)
@@ -150,17 +165,22 @@ bool grace_listeners_find(void)
         return false;
     /* Once the others know that we drain, any of them may close a common listener. */
     atomic_store(&grace_accept_guard, 1);
+    grace_threads_begin();
     grace_holders_join();
     look_for_holders();
-    all.found_us = all.looked_us;
+    all.found_us = all.family_changed_us = all.looked_us;
+    all.family_looks = 0;
     return true;
 }
 
 /* ---- what is still to be accepted ---------------------------------------------------------- */
 
-/* Connections that wait for accept; at least one where only that much is known. */
+/* Connections that wait for accept; at least one where only that much is known. A TCP listener that
+ * another of the family has ended already has none, but can be read from: its end. */
 static unsigned backlog_of(const struct listener *listener, int fd)
 {
+    if (listener->domain != AF_UNIX && !grace_socket_listens(fd))
+        return 0;
     if (listener->domain == AF_UNIX) {
         int waiting = grace_diag_unix_backlog(listener->inode);
         if (waiting >= 0)
@@ -283,7 +303,7 @@ static bool silence_with_copies(struct listener *listener, int signo)
     }
     if (is_ours(listener) && kept >= 0)
         grace_kernel(SYS_shutdown, kept, SHUT_RD);
-    for (uint32_t i = 0; !is_ours(listener) && i < atomic_load(&all.count); i++)
+    for (uint32_t i = 0; i < atomic_load(&all.count); i++)
         if (all.list[i].cookie == listener->cookie)
             grace_threads_wake_accept(all.list[i].fd, signo);
     return done;
@@ -292,10 +312,13 @@ static bool silence_with_copies(struct listener *listener, int signo)
 /* Whether what others have open, too, is left for the moment as it is. */
 static bool is_put_off(const struct listener *listener, uint64_t now_us)
 {
-    if (is_ours(listener) || listener->held == GRACE_HELD_GIVER ||
-        now_us - all.found_us >= FAMILY_PATIENCE_US)
+    if (is_ours(listener) || listener->held == GRACE_HELD_GIVER)
         return false;
-    return listener->held == GRACE_HELD_FAMILY || backlog_of(listener, listener->fd) > 0;
+    if (listener->held == GRACE_HELD_FAMILY)
+        return (all.looked_us - all.family_changed_us < FAMILY_PATIENCE_US ||
+                all.family_looks < FAMILY_PATIENCE_LOOKS) &&
+               now_us - all.found_us < FAMILY_MOST_US;
+    return now_us - all.found_us < FAMILY_PATIENCE_US && backlog_of(listener, listener->fd) > 0;
 }
 
 /*
@@ -342,7 +365,10 @@ bool grace_listeners_close(uint64_t now_us, int signo)
         all_silent = false;
         family = family || all.list[i].held == GRACE_HELD_FAMILY;
     }
-    if (family && now_us - all.looked_us >= FAMILY_LOOK_US)
+    uint64_t pause_us = all.look_cost_us * FAMILY_LOOK_SHARE;
+    if (pause_us < FAMILY_LOOK_US)
+        pause_us = FAMILY_LOOK_US;
+    if (family && now_us - all.looked_us >= pause_us)
         look_for_holders();
     uint64_t settled_us = grace_threads_are_woken() ? SETTLED_AFTER_US : WOKEN_AFTER_US;
     return all_silent && now_us - all.closed_us >= settled_us;

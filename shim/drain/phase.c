@@ -21,6 +21,7 @@
 #include "connections.h"
 #include "diag.h"
 #include "hooks/log.h"
+#include "hooks/room.h"
 #include "listeners.h"
 #include "shim/answers.h"
 #include "shim/database.h"
@@ -30,8 +31,9 @@
 #define LOOK_COST_SHARE  25
 #define LOOK_AT_LEAST_US 2000
 #define LOOK_AT_MOST_US  1000000
-#define GLANCE_US        10000 /* how soon the end of all connections is noticed between looks */
-#define LOOK_CALM_US     20000 /* between looks, when nothing has changed for some time */
+#define GLANCE_US        10000   /* how soon the end of all connections is noticed between looks */
+#define UNKNOWN_MOST_US  1000000 /* how long what may be a request is one, late in the drain */
+#define LOOK_CALM_US     20000   /* between looks, when nothing has changed for some time */
 
 /* How long there has to be no connection for a hold to end early. */
 #define HOLD_QUIET_MS 1000
@@ -214,7 +216,9 @@ static uint64_t idle_us(uint64_t elapsed_us)
 
 static void look(uint64_t elapsed_us, bool close_idle)
 {
+    uint64_t quarter_us = (uint64_t)plan()->timeout_ms * 250;
     const struct grace_connections_look how = {
+        .unknown_us = quarter_us < UNKNOWN_MOST_US ? quarter_us : UNKNOWN_MOST_US,
         .idle_us = close_idle ? idle_us(elapsed_us) : (uint64_t)plan()->idle_ms * 1000,
         .close_idle = close_idle,
         .unknown_is_idle = close_idle && elapsed_us >= (uint64_t)plan()->timeout_ms * 500,
@@ -354,7 +358,7 @@ static void take_back(void)
 enum grace_drain_end grace_drain(const struct grace_drain_how *how)
 {
     uint32_t no = 0;
-    if (plan()->when == GRACE_DRAIN_NEVER || !atomic_compare_exchange_strong(&drain.begun, &no, 1))
+    if (!grace_drain_has_work() || !atomic_compare_exchange_strong(&drain.begun, &no, 1))
         return GRACE_DRAIN_ENDED;
     drain.how = how;
     if (!prepare()) {
@@ -364,9 +368,9 @@ enum grace_drain_end grace_drain(const struct grace_drain_how *how)
     hold();
     const char *why = "";
     if (!is_wanted_back()) {
-        log_counts(GRACE_LOG_INFO, "drain-begin", "draining");
         if (plan()->http)
             grace_answers_begin();
+        log_counts(GRACE_LOG_INFO, "drain-begin", "draining");
         why = close_and_watch();
     }
     grace_connections_end();
@@ -390,6 +394,11 @@ enum grace_drain_end grace_drain(const struct grace_drain_how *how)
 void grace_drain_forget(void)
 {
     atomic_store(&drain.begun, 0);
+}
+
+GRACE_IN_CHILDREN bool grace_drain_has_begun(void)
+{
+    return atomic_load(&drain.begun) != 0;
 }
 
 /* ---- whether it is worth a thread ---------------------------------------------------------- */

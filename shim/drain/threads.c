@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "hooks/kernel.h"
 #include "hooks/room.h"
@@ -27,21 +29,63 @@ struct call {
     int fd;      /* its first argument */
 };
 
+/* What a file of a thread's says, from its beginning; false: not to be had. */
+static bool read_of(const char *thread, const char *file, char *into, size_t size)
+{
+    char path[64];
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/self/task/%s/%s", thread, file);
+    long open = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (open < 0)
+        return false;
+    long length = grace_kernel(SYS_read, open, into, size - 1);
+    grace_kernel(SYS_close, open);
+    into[length < 0 ? 0 : length] = '\0';
+    return length >= 0;
+}
+
+/* Where libc makes the calls on sockets through one call of the kernel's (i386), that one's
+ * arguments are in our memory. */
+static void look_into_socketcall(struct call *call, uintptr_t arguments)
+{
+#ifdef SYS_socketcall
+    static const long numbers[] = {[SYS_ACCEPT] = SYS_accept4,
+                                   [SYS_ACCEPT4] = SYS_accept4,
+                                   [SYS_RECV] = SYS_recvfrom,
+                                   [SYS_RECVFROM] = SYS_recvfrom,
+                                   [SYS_RECVMSG] = SYS_recvmsg};
+    int32_t first = -1;
+    struct iovec local = {&first, sizeof first}, remote = {(void *)arguments, sizeof first};
+    if (call->number != SYS_socketcall)
+        return;
+    size_t kind = (size_t)call->fd;
+    bool is_read = grace_kernel(SYS_process_vm_readv, grace_getpid(), &local, 1, &remote, 1, 0) ==
+                   (long)sizeof first;
+    call->number = kind < sizeof numbers / sizeof *numbers && numbers[kind] != 0 && is_read
+                       ? numbers[kind]
+                       : SYS_socketcall;
+    call->fd = first;
+#else
+    (void)call;
+    (void)arguments;
+#endif
+}
+
+static uint64_t hexadecimal(const char **at)
+{
+    uint64_t number = 0;
+    for (; **at > ' '; ++*at)
+        number = number << 4 | (uint64_t)(**at <= '9' ? **at - '0' : **at - 'a' + 10);
+    return number;
+}
+
 /* "0 0x5 0x7ffd… …", or "running". */
 static bool call_of(const char *thread, struct call *call)
 {
-    char path[64], line[64];
-    struct grace_text text;
-    grace_text_start(&text, path, sizeof path);
-    grace_text_format(&text, "/proc/self/task/%s/syscall", thread);
-    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
+    char line[64];
+    if (!read_of(thread, "syscall", line, sizeof line))
         return false;
-    long length = grace_kernel(SYS_read, file, line, sizeof line - 1);
-    grace_kernel(SYS_close, file);
-    if (length < 0)
-        return false;
-    line[length] = '\0';
     *call = (struct call){.number = -1, .fd = -1};
     const char *at = line;
     if (*at < '0' || *at > '9')
@@ -50,11 +94,22 @@ static bool call_of(const char *thread, struct call *call)
         call->number = call->number * 10 + (*at - '0');
     if (strncmp(at, " 0x", 3) != 0)
         return true;
-    uint64_t argument = 0;
-    for (at += 3; *at != ' ' && *at != '\0'; at++)
-        argument = argument << 4 | (uint64_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
-    call->fd = (int)argument;
+    at += 3;
+    call->fd = (int)hexadecimal(&at);
+    if (strncmp(at, " 0x", 3) == 0) {
+        at += 3;
+        look_into_socketcall(call, (uintptr_t)hexadecimal(&at));
+    }
     return true;
+}
+
+static bool accepts(const struct call *call)
+{
+#ifdef SYS_accept
+    if (call->number == SYS_accept)
+        return true;
+#endif
+    return call->number == SYS_accept4;
 }
 
 static bool reads(const struct call *call)
@@ -105,21 +160,30 @@ bool grace_threads_read_from(int fd)
 
 static const char wake_request; /* its address tells our request from any other siginfo */
 
-/* How many were sent to threads of this process, and how many have arrived. */
-static _Atomic uint32_t sent, arrived;
+/* The threads to which it is on its way. More than that are not waited for. */
+#define WOKEN 256
+static _Atomic int32_t woken[WOKEN]; /* 0: none, or it has arrived */
+static unsigned woken_count;
 
 bool grace_drain_woke(const siginfo_t *info)
 {
     if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &wake_request)
         return false;
-    if (info->si_pid == 0)
-        atomic_fetch_add(&arrived, 1);
+    int32_t self = grace_gettid();
+    for (unsigned i = 0; info->si_pid == 0 && i < WOKEN; i++)
+        if (atomic_load_explicit(&woken[i], memory_order_relaxed) == self)
+            atomic_store(&woken[i], 0);
     return true;
 }
 
 bool grace_threads_are_woken(void)
 {
-    return atomic_load(&arrived) >= atomic_load(&sent);
+    for (unsigned i = 0; i < woken_count; i++) {
+        int32_t tid = atomic_load(&woken[i]);
+        if (tid != 0 && grace_kernel(SYS_tgkill, grace_getpid(), tid, 0) == 0)
+            return false;
+    }
+    return true;
 }
 
 static siginfo_t make_request(int signo)
@@ -132,11 +196,10 @@ static siginfo_t make_request(int signo)
     return request;
 }
 
-static void wake(int tid, int signo)
+static bool wake(int tid, int signo)
 {
     siginfo_t request = make_request(signo);
-    if (grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request) == 0)
-        atomic_fetch_add(&sent, 1);
+    return grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), tid, signo, &request) == 0;
 }
 
 void grace_drain_wake_process(int pid, int signo)
@@ -159,6 +222,32 @@ static int number_of(const char *digits)
     return number;
 }
 
+/* What blocks it, as all threads of libgrace do, would not take it. */
+static bool takes(const char *thread, int signo)
+{
+    char status[4096];
+    const char *at =
+        read_of(thread, "status", status, sizeof status) ? strstr(status, "SigBlk:\t") : NULL;
+    if (at == NULL)
+        return true;
+    at += strlen("SigBlk:\t");
+    return (hexadecimal(&at) >> (signo - 1) & 1) == 0;
+}
+
+/* A thread that runs, or would if there were a processor for it, may have taken a connection out of
+ * the backlog just now and have no descriptor yet: the signal comes when it has. */
+static bool may_accept(const struct call *call, int fd)
+{
+    return call->number < 0 || (accepts(call) && call->fd == fd);
+}
+
+void grace_threads_begin(void)
+{
+    woken_count = 0;
+    for (unsigned i = 0; i < WOKEN; i++)
+        atomic_store(&woken[i], 0);
+}
+
 void grace_threads_wake_accept(int fd, int signo)
 {
     struct grace_kernel_listing listing;
@@ -168,8 +257,13 @@ void grace_threads_wake_accept(int fd, int signo)
     while ((thread = grace_kernel_list_next(&listing)) != NULL) {
         struct call call;
         bool known = call_of(thread, &call);
-        if (!known || ((call.number == SYS_accept || call.number == SYS_accept4) && call.fd == fd))
-            wake(number_of(thread), signo);
+        if ((known && !may_accept(&call, fd)) || !takes(thread, signo))
+            continue;
+        bool has_room = woken_count < WOKEN;
+        if (has_room)
+            atomic_store(&woken[woken_count], number_of(thread));
+        if (wake(number_of(thread), signo) && has_room)
+            woken_count++;
     }
     grace_kernel_list_end(&listing);
 }

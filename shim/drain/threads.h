@@ -8,8 +8,9 @@
 bool grace_threads_read_from(int fd);
 void grace_threads_forget(void);
 
-/* Interrupt the threads that sit in accept of this descriptor with a signal that libgrace handles:
- * the call is made anew, on what the descriptor is by now. */
+/* Interrupt the threads that are or may be in accept of this descriptor with a signal that libgrace
+ * handles: the call is made anew, on what the descriptor is by now. First of all, begin. */
+void grace_threads_begin(void);
 void grace_threads_wake_accept(int fd, int signo);
 
 /* Whether all of them have been interrupted: what they accepted before is in sight. */

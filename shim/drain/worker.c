@@ -7,7 +7,7 @@
  * without a signal and without an end of ours.
  *
  * Only a process that fork made has memory of its own to do this in: a child of vfork or
- * posix_spawn shares its parent's. The former are told by the handler that fork runs in them.
+ * posix_spawn shares its parent's.
  */
 #include "shim/drain.h"
 
@@ -15,7 +15,9 @@
 
 #include "holders.h"
 #include "hooks/flush_stdio.h"
+#include "hooks/process.h"
 #include "hooks/room.h"
+#include "shim/answers.h"
 #include "shim/raw.h"
 
 /* As in stop.c: what comes twice in a moment is one. */
@@ -32,7 +34,14 @@ static struct {
     uint64_t began_ms;
     int signo;
     siginfo_t info;
-} worker;
+} worker GRACE_SEEN_BY_CHILDREN(worker);
+
+/* As of this process's beginning; others read it out of its memory. */
+#define LATE_MARK UINT64_C(0x6c6174652d626f72)
+static struct late {
+    uint64_t mark;
+    int32_t pid; /* of who was forked while its forebear drained */
+} late = {.mark = LATE_MARK};
 
 /* A signal that kills it: none came, one did, and what is known of it is written down. */
 enum { LIVES, STRUCK, DIES };
@@ -79,29 +88,78 @@ static void another_signal(void)
         end();
 }
 
-/*
- * A signal to the whole group may reach the child before it knows that it is one: it would die by
- * it, with the connection that it was forked for. Such a signal is kept, and comes again when the
- * child knows. No mask: that would be two system calls for each fork.
- */
-static __thread bool is_forking __attribute__((tls_model("initial-exec")));
-static siginfo_t early; /* si_signo 0: none */
+/* ---- becoming one -------------------------------------------------------------------------- */
 
-static bool came_too_early(const siginfo_t *info)
+/* The signal by which the parent is being stopped, or this process's own forebear; 0: it is not. */
+GRACE_IN_CHILDREN static int stop_under_way(void)
 {
-    if (!is_forking)
-        return false; /* vfork's child, which has our memory, is not told of by atfork either */
-    if (early.si_signo == 0)
-        early = *info;
-    return true;
+    return atomic_load(&worker.dies) == DIES ? worker.signo : grace_stop_drains_by();
 }
+
+/* Once in each process. What a parent that drains left in this memory is not the child's. */
+static void become_worker(int32_t self)
+{
+    int signo = stop_under_way();
+    int32_t before = atomic_load(&worker.pid);
+    if (before == self || !atomic_compare_exchange_strong(&worker.pid, &before, self))
+        return;
+    if (signo == 0 && !grace_drain_has_begun())
+        return;
+    atomic_store(&worker.dies, LIVES);
+    atomic_store(&worker.goes_along, signo != 0 ? TO_GO_ALONG : ALONE);
+    grace_drain_forget();
+    if (signo != 0)
+        grace_drain_wake_self(signo); /* a thread is started where that is safe */
+}
+
+/* Whether this is a worker: a process learns it when its first signal comes, not at the fork, so
+ * that a fork writes nothing. */
+static bool is_worker(void)
+{
+    int32_t self = grace_getpid();
+    if (atomic_load(&worker.pid) != self && !grace_is_owner() && grace_is_forked())
+        become_worker(self);
+    return atomic_load(&worker.pid) == self;
+}
+
+/* While its parent drains it has to go along without a signal. */
+GRACE_IN_CHILDREN static void begin_as_child(void)
+{
+    if (stop_under_way() == 0 && !grace_drain_has_begun())
+        return;
+    grace_answers_after_fork(true);
+    if (stop_under_way() != 0)
+        late.pid = grace_getpid();
+    become_worker(grace_getpid());
+}
+
+static void go_to_fork(void)
+{
+    if (grace_drain_has_begun())
+        grace_answers_before_fork();
+}
+
+static void go_on_as_parent(void)
+{
+    grace_answers_after_fork(false);
+}
+
+void grace_drain_setup(void)
+{
+    if (grace_shim.plan->drain.when == GRACE_DRAIN_NEVER)
+        return;
+    grace_holders_at_load();
+    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
+}
+
+/* ---- a signal that kills it ---------------------------------------------------------------- */
 
 bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context)
 {
     uint32_t lives = LIVES;
     bool by_itself = info->si_code == SI_TKILL && info->si_pid == grace_getpid();
-    if (atomic_load(&worker.pid) != grace_getpid())
-        return came_too_early(info);
+    if (!is_worker())
+        return false;
     if (atomic_load(&worker.dies) == LIVES &&
         (by_itself || !(atomic_load(&worker.goes_along) != ALONE || grace_drain_has_work())))
         return false;
@@ -136,6 +194,13 @@ static void *conductor_of_late(void *unused)
     return unused;
 }
 
+bool grace_drain_worker_born_late(int pid)
+{
+    struct late its = {0};
+    return grace_process_read(pid, (uintptr_t)&late, &its, sizeof its) && its.mark == LATE_MARK &&
+           its.pid == pid;
+}
+
 static void go_alone(void)
 {
     atomic_store(&worker.goes_along, ALONE);
@@ -149,7 +214,7 @@ void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t 
 {
     /* Another process asks for it, or we ourselves did as we were forked. */
     uint32_t before = info->si_pid != 0 ? ALONE : TO_GO_ALONG;
-    if (atomic_load(&worker.pid) == grace_getpid() && atomic_load(&worker.dies) == LIVES &&
+    if (is_worker() && atomic_load(&worker.dies) == LIVES &&
         atomic_compare_exchange_strong(&worker.goes_along, &before, GOES_ALONG))
         grace_launch(&late_launch, signo, context);
 }
@@ -162,7 +227,7 @@ bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context)
 
 /* ---- its end ------------------------------------------------------------------------------- */
 
-void grace_drain_worker_ends(enum grace_cause cause, int status)
+GRACE_IN_CHILDREN void grace_drain_worker_ends(enum grace_cause cause, int status)
 {
     struct grace_flushed flushed;
     if (atomic_load(&worker.dies) != DIES || atomic_load(&worker.pid) != grace_getpid())
@@ -172,53 +237,4 @@ void grace_drain_worker_ends(enum grace_cause cause, int status)
     if (cause == GRACE_CAUSE_EXIT)
         grace_flush_stdio(FLUSH_PATIENCE_MS, &flushed);
     end();
-}
-
-/* ---- becoming one -------------------------------------------------------------------------- */
-
-/* The signal by which the parent is being stopped, or this process's own forebear; 0: it is not. */
-static int stop_under_way(void)
-{
-    return atomic_load(&worker.dies) == DIES ? worker.signo : grace_stop_drains_by();
-}
-
-static void bring_again(void)
-{
-    siginfo_t info = early;
-    is_forking = false;
-    if (info.si_signo == 0)
-        return;
-    early.si_signo = 0;
-    grace_kernel(SYS_rt_tgsigqueueinfo, grace_getpid(), grace_gettid(), info.si_signo, &info);
-}
-
-static void go_to_fork(void)
-{
-    is_forking = true;
-}
-
-static void go_on_as_parent(void)
-{
-    is_forking = false;
-}
-
-static void begin_as_child(void)
-{
-    int signo = stop_under_way();
-    atomic_store(&worker.pid, grace_getpid());
-    atomic_store(&worker.dies, LIVES);
-    atomic_store(&worker.goes_along, signo != 0 ? TO_GO_ALONG : ALONE);
-    grace_holders_begin_as_child();
-    grace_drain_forget();
-    if (signo != 0)
-        grace_drain_wake_self(signo); /* a thread is started where that is safe */
-    bring_again();
-}
-
-void grace_drain_setup(void)
-{
-    if (grace_shim.plan->drain.when == GRACE_DRAIN_NEVER)
-        return;
-    grace_holders_at_load();
-    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }

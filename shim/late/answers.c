@@ -31,11 +31,10 @@
 
 void *grace_late_before[GRACE_LATE_COUNT];
 
-/* On these machines the names with and without 64 are one function each. */
-#define grace_late___write     grace_late_write
-#define grace_late___send      grace_late_send
-#define grace_late_sendfile    grace_late_sendfile64
-#define grace_late_pwritev64v2 grace_late_pwritev2
+#define grace_late___write      grace_late_write
+#define grace_late___send       grace_late_send
+#define grace_late___sendmsg64  grace_late_sendmsg
+#define grace_late___sendmmsg64 grace_late_sendmmsg
 
 /* Our own wrappers (calls/wait_socket.c); not there where libgrace is linked for its tests. */
 #define WRAPPER __attribute__((weak, visibility("hidden")))
@@ -116,6 +115,53 @@ static void learn(void)
     answers.redirect.list = answers.list;
 }
 
+/* ---- not while somebody forks -------------------------------------------------------------- */
+
+enum { FREE, HELD, WAITED_FOR };
+
+/* Futex: who asks the loader, or forks, has it. */
+static _Atomic uint32_t gate;
+static __thread bool has_gate __attribute__((tls_model("initial-exec")));
+
+/* Without it at last, where the loader is not to be had: by a fork in a library's constructor. */
+static void take_gate(void)
+{
+    uint32_t free = FREE;
+    has_gate = atomic_compare_exchange_strong(&gate, &free, HELD);
+    if (has_gate)
+        return;
+    for (uint64_t now, end = grace_now_ms() + WAIT_MOST_MS; (now = grace_now_ms()) < end;) {
+        if (atomic_exchange(&gate, WAITED_FOR) == FREE) {
+            has_gate = true;
+            return;
+        }
+        grace_futex_wait(&gate, WAITED_FOR, (int64_t)(end - now));
+    }
+}
+
+static void leave_gate(void)
+{
+    if (has_gate && atomic_exchange(&gate, FREE) == WAITED_FOR)
+        grace_futex_wake_all(&gate);
+    has_gate = false;
+}
+
+void grace_answers_before_fork(void)
+{
+    take_gate();
+}
+
+void grace_answers_after_fork(bool is_child)
+{
+    if (!is_child && !has_gate)
+        return; /* no page is written that a child has in common with us */
+    if (is_child)
+        atomic_store(&gate, FREE); /* nobody else is here */
+    else
+        leave_gate();
+    has_gate = false;
+}
+
 /* ---- the thread that does it --------------------------------------------------------------- */
 
 static void apply(void)
@@ -137,10 +183,12 @@ static void *redirect(void *unused)
     atomic_store(&answers.thread, grace_gettid());
     for (;;) {
         uint32_t wanted = atomic_load(&answers.wanted);
+        take_gate();
         if (wanted == ON)
             apply();
         else
             take_back();
+        leave_gate();
         atomic_store(&answers.is, wanted);
         grace_futex_wake_all(&answers.is);
         if (wanted == OFF && atomic_compare_exchange_strong(&answers.wanted, &wanted, NO_THREAD))

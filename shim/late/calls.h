@@ -22,7 +22,15 @@
     X(sendmmsg)                                                                                    \
     X(sendfile)                                                                                    \
     X(sendfile64)                                                                                  \
-    X(splice)
+    X(splice)                                                                                      \
+    GRACE_LATE_CALLS_TIME64(X)
+
+/* On 32 bit, what programs call that were built for a time_t of 64. */
+#if __TIMESIZE == 32
+#define GRACE_LATE_CALLS_TIME64(X) X(__sendmsg64) X(__sendmmsg64)
+#else
+#define GRACE_LATE_CALLS_TIME64(X)
+#endif
 
 /* Each by a number. NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define GRACE_LATE_NUMBER(name) GRACE_LATE_##name,
@@ -39,13 +47,16 @@ struct mmsghdr;
 
 ssize_t grace_late_write(int fd, const void *bytes, size_t length);
 ssize_t grace_late_writev(int fd, const struct iovec *bytes, int count);
-ssize_t grace_late_pwritev2(int fd, const struct iovec *bytes, int count, off64_t offset,
+ssize_t grace_late_pwritev2(int fd, const struct iovec *bytes, int count, __off_t offset,
                             int flags);
+ssize_t grace_late_pwritev64v2(int fd, const struct iovec *bytes, int count, off64_t offset,
+                               int flags);
 ssize_t grace_late_send(int fd, const void *bytes, size_t length, int flags);
 ssize_t grace_late_sendto(int fd, const void *bytes, size_t length, int flags,
                           const struct sockaddr *address, socklen_t address_length);
 ssize_t grace_late_sendmsg(int fd, const struct msghdr *message, int flags);
 int grace_late_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+ssize_t grace_late_sendfile(int fd, int file, __off_t *offset, size_t length);
 ssize_t grace_late_sendfile64(int fd, int file, off64_t *offset, size_t length);
 ssize_t grace_late_splice(int from, off64_t *from_offset, int fd, off64_t *offset, size_t length,
                           unsigned flags);

@@ -220,7 +220,7 @@ bool grace_late_connections_begin(void)
         int highest = 0;
         grace_kernel_each_descriptor(find_highest, &highest);
         size_t size = (size_t)highest + SPARE;
-        long memory = grace_kernel(SYS_mmap, NULL, size * sizeof(struct grace_connection),
+        long memory = grace_kernel(GRACE_SYS_mmap, NULL, size * sizeof(struct grace_connection),
                                    PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (grace_kernel_failed(memory))

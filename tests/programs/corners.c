@@ -409,16 +409,24 @@ static size_t signal_frame(void)
     return frame_size;
 }
 
+/* The kernel refuses a smaller one (its MINSIGSTKSZ, of which libc's header makes a call), though
+ * the frames of a processor without AVX-512 take less. */
+static size_t at_least_allowed(size_t size)
+{
+    enum { KERNELS_MINIMUM = 2048 };
+    return size < KERNELS_MINIMUM ? KERNELS_MINIMUM : size;
+}
+
 /* "tight": room for one handler that does little; "two": for another one within that. */
 static size_t stack_size(void)
 {
     const char *name = arguments[3] == NULL ? "minimal" : arguments[3];
     if (strcmp(name, "minimal") == 0)
-        return (size_t)sysconf(_SC_MINSIGSTKSZ);
+        return at_least_allowed((size_t)sysconf(_SC_MINSIGSTKSZ));
     if (strcmp(name, "usual") == 0)
         return (size_t)sysconf(_SC_SIGSTKSZ);
     if (strcmp(name, "tight") == 0)
-        return signal_frame() + 192;
+        return at_least_allowed(signal_frame() + 192);
     if (strcmp(name, "two") == 0)
         return 2 * signal_frame() + 512;
     return (size_t)atol(name);

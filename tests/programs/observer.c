@@ -39,6 +39,8 @@ struct sigvec {
 int old_sigvec(int signo, const struct sigvec *vector, struct sigvec *old);
 #ifdef __x86_64__
 __asm__(".symver old_sigvec, sigvec@GLIBC_2.2.5");
+#elif defined(__i386__)
+__asm__(".symver old_sigvec, sigvec@GLIBC_2.0");
 #else
 __asm__(".symver old_sigvec, sigvec@GLIBC_2.17");
 #endif

@@ -4,6 +4,7 @@
  * the target's calls reach them is test_redirect's, and the stories' of tests/system.)
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -139,7 +140,7 @@ static ssize_t by_sendmmsg(struct iovec *v)
     struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = v, .msg_iovlen = 1}},
                                   {.msg_hdr = {.msg_iov = v + 1, .msg_iovlen = 1}}};
     ck_assert_int_eq(grace_late_sendmmsg(server, messages, 2, 0), 2);
-    return messages[0].msg_len + messages[1].msg_len;
+    return (ssize_t)messages[0].msg_len + (ssize_t)messages[1].msg_len;
 }
 
 static ssize_t by_sendfile(struct iovec *v)
@@ -451,6 +452,37 @@ START_TEST(a_forked_child_goes_on)
 }
 END_TEST
 
+/* The loader's locks are never copied while they are taken. */
+static void *begin_and_undo(void *over)
+{
+    while (!atomic_load((atomic_bool *)over)) {
+        grace_answers_undo();
+        grace_answers_begin();
+    }
+    return NULL;
+}
+
+START_TEST(a_child_forked_while_it_begins_can_begin)
+{
+    pthread_t thread;
+    atomic_bool over = false;
+    ck_assert_ptr_nonnull(dlopen("libcrypto.so.3", RTLD_NOW)); /* a walk through it takes a while */
+    ck_assert_int_eq(pthread_create(&thread, NULL, begin_and_undo, &over), 0);
+    for (int i = 0; i < 300; i++) {
+        int status;
+        grace_answers_before_fork();
+        pid_t child = fork();
+        grace_answers_after_fork(child == 0);
+        if (child == 0)
+            _exit(grace_answers_begin() ? 0 : 1);
+        waitpid(child, &status, 0);
+        ck_assert_msg(status == 0, "child %d: status %#x", i, (unsigned)status);
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 START_TEST(taken_back_nothing_is_lost)
 {
     say(HELLO HEAD_5 "Conn");
@@ -481,6 +513,7 @@ Suite *suite(void)
     tcase_add_test(tests, a_handler_over_a_call_that_sends_is_let_pass);
     tcase_add_test(tests, an_answer_to_head_and_a_body_that_looks_like_an_answer_are_told_apart);
     tcase_add_test(tests, a_forked_child_goes_on);
+    tcase_add_test(tests, a_child_forked_while_it_begins_can_begin);
     tcase_add_test(tests, taken_back_nothing_is_lost);
     suite_add_tcase(all, tests);
     TCase *before = tcase_create("before");

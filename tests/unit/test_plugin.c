@@ -102,6 +102,11 @@ static const struct {
 START_TEST(knows_a_plugin_without_loading_it)
 {
     uint32_t flags = 99;
+#if !defined(__x86_64__) /* cross-built */
+    if (strcmp(files[_i].file, "tests/hooks/story_throw.so") == 0)
+        skip("%s is in C++, which is built for this machine's own architecture only",
+             files[_i].file);
+#endif
     int result = grace_plugin_peek(built(files[_i].file), &flags, &error);
     if (files[_i].words == NULL) {
         ck_assert_msg(result == 0, "%s", error.text);
@@ -153,8 +158,8 @@ START_TEST(knows_a_plugin_by_either_hash_table)
     int fd = mkstemp(file);
     close(fd);
     snprintf(command, sizeof command,
-             "cc -shared -fPIC -s -Wl,--hash-style=%s -Ihooks -o %s "
-             "tests/programs/hooks/unit_external.c",
+             GRACE_CC " -shared -fPIC -s -Wl,--hash-style=%s -Ihooks -o %s "
+                      "tests/programs/hooks/unit_external.c",
              styles[_i], file);
     ck_assert_int_eq(system(command), 0);
     ck_assert_msg(grace_plugin_peek(file, &flags, &error) == 0, "%s", error.text);
@@ -441,7 +446,7 @@ END_TEST
 START_TEST(the_header_is_all_that_a_plugin_needs)
 {
     const char *const compilers[] = {
-        "cc -std=c11 -pedantic -pedantic-errors",
+        GRACE_CC " -std=c11 -pedantic -pedantic-errors",
         "c++ -std=c++11 -pedantic -pedantic-errors",
         "c++ -std=c++20 -pedantic -pedantic-errors",
     };

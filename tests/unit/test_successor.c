@@ -198,6 +198,27 @@ START_TEST(a_pid_file_names_nobody_who_is_older)
 }
 END_TEST
 
+/* A daemon that forks twice hands over twice, and the guardian may see the second one only: the
+ * first process does not wait for what will not come. */
+START_TEST(a_hand_over_is_followed_when_a_later_one_is)
+{
+    struct grace_lineage child = add(living[0], &top, 1);
+    add(living[1], &child, 2);
+    ck_assert(grace_successor_appoint_pid(ledger, (int)getpid(), living[0]));
+    ck_assert(!grace_successor_is_followed(ledger, living[0]));
+    atomic_store(&ledger->watched, living[0]);
+    ck_assert(grace_successor_is_followed(ledger, living[0]));
+    atomic_store(&ledger->watched, 0);
+    ck_assert(grace_successor_appoint_pid(ledger, living[0], living[1]));
+    ck_assert(!grace_successor_is_followed(ledger, living[0]));
+    atomic_store(&ledger->watched, living[1]);
+    ck_assert(grace_successor_is_followed(ledger, living[0]));
+    ck_assert(grace_successor_is_followed(ledger, living[1]));
+    atomic_store(&ledger->watched, living[2]);
+    ck_assert(!grace_successor_is_followed(ledger, living[0]));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("successor");
@@ -212,6 +233,7 @@ Suite *suite(void)
     tcase_add_test(group, a_process_is_known_by_its_number_and_its_beginning);
     tcase_add_test(group, a_process_whose_first_thread_has_ended_runs);
     tcase_add_test(group, a_pid_file_names_nobody_who_is_older);
+    tcase_add_test(group, a_hand_over_is_followed_when_a_later_one_is);
     suite_add_tcase(all, group);
     return all;
 }

@@ -2,6 +2,7 @@
 #include "../suite.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,12 +28,13 @@ START_TEST(formats_as_printf_does)
     const char *volatile null = NULL; /* volatile: the compiler knows printf too well */
     char expected[256];
     start(sizeof buffer);
-    grace_text_format(&text, "%s %d %i %u %x %c%% %ld %lu %lld %llu %zu|%.*s|%.*s", "word", -5,
-                      INT32_MIN, 4000000000u, 0xbeefu, 'c', INT64_MIN, UINT64_MAX,
+    grace_text_format(&text, "%s %d %i %u %x %c%% %" PRId64 " %" PRIu64 " %lld %llu %zu|%.*s|%.*s",
+                      "word", -5, INT32_MIN, 4000000000u, 0xbeefu, 'c', INT64_MIN, UINT64_MAX,
                       (long long)INT64_MAX, 7ull, (size_t)9, 3, "abcdef", 9, "ab");
-    snprintf(expected, sizeof expected, "%s %d %i %u %x %c%% %ld %lu %lld %llu %zu|%.*s|%.*s",
-             "word", -5, INT32_MIN, 4000000000u, 0xbeefu, 'c', INT64_MIN, UINT64_MAX,
-             (long long)INT64_MAX, 7ull, (size_t)9, 3, "abcdef", 9, "ab");
+    snprintf(expected, sizeof expected,
+             "%s %d %i %u %x %c%% %" PRId64 " %" PRIu64 " %lld %llu %zu|%.*s|%.*s", "word", -5,
+             INT32_MIN, 4000000000u, 0xbeefu, 'c', INT64_MIN, UINT64_MAX, (long long)INT64_MAX,
+             7ull, (size_t)9, 3, "abcdef", 9, "ab");
     ck_assert_str_eq(buffer, expected);
     start(sizeof buffer);
     grace_text_format(&text, "%s", null);
@@ -137,6 +139,8 @@ START_TEST(tells_the_time_as_libc_does)
         int64_t seconds = i < 10 ? moments[i] : (int64_t)(i - 10) * 200003;
         struct tm parts;
         time_t as_time = (time_t)seconds;
+        if (as_time != seconds)
+            continue; /* libc's ends in 2038 here, ours does not */
         gmtime_r(&as_time, &parts);
         strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.007Z", &parts);
         start(sizeof buffer);

@@ -225,6 +225,10 @@ static bool go_on_asking(struct client *client)
 {
     const char *request = requests[client->kind];
     size_t length = strlen(request);
+    if (client->sent == 0 && link_has_ended(&client->link)) {
+        on_broken(client, 0);
+        return false;
+    }
     if (client->sent == 0)
         client->begun = now_us();
     ssize_t put = link_write(&client->link, request + client->sent, length - client->sent);

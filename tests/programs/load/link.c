@@ -107,6 +107,12 @@ bool link_was_reset(const struct link *link)
     return info.tcpi_state == TCP_CLOSE;
 }
 
+bool link_has_ended(const struct link *link)
+{
+    char byte;
+    return recv(link->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 int link_port(const struct link *link)
 {
     struct sockaddr_storage own;

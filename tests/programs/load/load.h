@@ -104,6 +104,7 @@ ssize_t link_read(struct link *link, void *bytes, size_t size);
 ssize_t link_write(struct link *link, const void *bytes, size_t size);
 int link_port(const struct link *link); /* our side's; 0: no TCP */
 bool link_was_reset(const struct link *link);
+bool link_has_ended(const struct link *link); /* by the other side, and nothing is left to read */
 void link_close(struct link *link);
 
 /* ---- clients -----------------------------------------------------------------------------------
