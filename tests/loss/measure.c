@@ -16,10 +16,12 @@
 extern char **environ;
 
 #define WORDS 64
+#define WORD  1024
 
 /* A command line that is being put together. */
 struct words {
     char *word[WORDS + 1];
+    char text[WORDS][WORD];
     size_t count;
     const struct loss_place *place;
     int port;
@@ -39,7 +41,7 @@ int loss_free_port(void)
 
 static void replace(char *word, size_t size, const char *name, const char *value)
 {
-    char copy[1024];
+    char copy[WORD];
     for (char *at; (at = strstr(word, name)) != NULL;) {
         snprintf(copy, sizeof copy, "%.*s%s%s", (int)(at - word), word, value, at + strlen(name));
         snprintf(word, size, "%s", copy);
@@ -48,26 +50,22 @@ static void replace(char *word, size_t size, const char *name, const char *value
 
 static void add(struct words *words, const char *text)
 {
-    char word[1024], port[16];
-    snprintf(port, sizeof port, "%d", words->port);
-    snprintf(word, sizeof word, "%s", text);
-    replace(word, sizeof word, "@PORT", port);
-    replace(word, sizeof word, "@BUILD", words->place->build);
-    replace(word, sizeof word, "@DIR", words->place->directory);
-    if (words->count == WORDS || (words->word[words->count++] = strdup(word)) == NULL)
+    char port[16];
+    if (words->count == WORDS)
         abort();
+    char *word = words->text[words->count];
+    words->word[words->count++] = word;
+    snprintf(port, sizeof port, "%d", words->port);
+    snprintf(word, WORD, "%s", text);
+    replace(word, WORD, "@PORT", port);
+    replace(word, WORD, "@BUILD", words->place->build);
+    replace(word, WORD, "@DIR", words->place->directory);
 }
 
 static void add_all(struct words *words, const char *const *more)
 {
     for (size_t i = 0; more[i] != NULL; i++)
         add(words, more[i]);
-}
-
-static void free_words(struct words *words)
-{
-    for (size_t i = 0; i < words->count; i++)
-        free(words->word[i]);
 }
 
 static void write_config(const struct loss_row *row, const struct loss_place *place)
@@ -176,7 +174,5 @@ bool loss_measure(const struct loss_row *row, bool graced, const struct loss_pla
     bool measured = run_load(&words, loss);
     if (other > 0 && kill(other, SIGKILL) == 0)
         waitpid(other, NULL, 0);
-    free_words(&words);
-    free_words(&second);
     return measured;
 }

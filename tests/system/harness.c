@@ -147,7 +147,7 @@ int64_t now_ms(void)
 
 void let_pass(unsigned milliseconds)
 {
-    struct timespec left = {.tv_sec = milliseconds / 1000,
+    struct timespec left = {.tv_sec = (time_t)(milliseconds / 1000),
                             .tv_nsec = (long)(milliseconds % 1000) * 1000000};
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         ;

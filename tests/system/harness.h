@@ -88,6 +88,7 @@ struct launch {
     bool no_stderr;          /* with descriptor 2 closed */
     bool discard;            /* with its output thrown away */
     int ignored;             /* a signal that it inherits as ignored; 0: none */
+    bool overseen;           /* as the child of a supervisor, see harness_overseer.h */
     int listener;            /* given to it as systemd does: descriptor 3, LISTEN_FDS; 0: none */
 };
 
@@ -98,7 +99,8 @@ struct process {
     int status; /* the raw wait status, once it has ended */
     bool ended;
     int pidfd;
-    int terminal; /* the terminal's other end, or -1 */
+    int terminal;              /* the terminal's other end, or -1 */
+    struct overseer *overseer; /* whose child it is; NULL: the test's own */
     char *title;
     char *out; /* names of the files that hold what it wrote */
     char *err;
@@ -137,7 +139,10 @@ int64_t now_ms(void);
  * waited for. Waits until it is an orphan. */
 struct process *adopt(pid_t pid);
 
-/* The same for the one that a pid file names, once it names one. */
+/* The same for one that somebody else waits for: its end is seen, its status is -1. */
+struct process *attend(pid_t pid);
+
+/* The same as adopt() for the one that a pid file names, once it names one. */
 struct process *adopt_from(const char *pid_file);
 
 /* The number in a file, once there is one: a pid file. */

@@ -70,12 +70,9 @@ static const struct member *find(const struct member *all, size_t count, int pid
 
 /* ---- one of them ----------------------------------------------------------------------------- */
 
-struct process *adopt(pid_t pid)
+struct process *attend(pid_t pid)
 {
     struct member member;
-    for (int64_t since = now_ms(); !read_member(pid, &member) || member.parent != getpid();)
-        if (!look_again(since))
-            story_fail(__FILE__, __LINE__, "pid %d is not an orphan of this story", pid);
     struct process *process = calloc(1, sizeof *process);
     if (process == NULL || story.process_count == STORY_PROCESSES)
         abort();
@@ -84,10 +81,20 @@ struct process *adopt(pid_t pid)
     process->pidfd = pidfd_open(pid, 0);
     if (process->pidfd < 0)
         story_fail(__FILE__, __LINE__, "pid %d: %s", pid, strerror(errno));
-    process->title = text("left behind: %s", member.name);
+    bool is = read_member(pid, &member);
+    process->title = text("left behind: %s", is ? member.name : "gone");
     process->out = process->err = text("%s", "none");
     story.processes[story.process_count++] = process;
     return process;
+}
+
+struct process *adopt(pid_t pid)
+{
+    struct member member;
+    for (int64_t since = now_ms(); !read_member(pid, &member) || member.parent != getpid();)
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "pid %d is not an orphan of this story", pid);
+    return attend(pid);
 }
 
 struct process *adopt_from(const char *pid_file)

@@ -1,5 +1,6 @@
 /* Starting, signalling and waiting for programs. */
 #include "harness.h"
+#include "harness_overseer.h"
 #include "harness_story.h"
 
 #include <dirent.h>
@@ -87,8 +88,9 @@ static void give_listener(int listener)
     setenv("LISTEN_PID", text("%d", (int)getpid()), 1);
 }
 
-_Noreturn static void become_program(const struct start_data *data)
+static void become_program(const void *start_data)
 {
+    const struct start_data *data = start_data;
     const struct launch *how = data->how;
     reset_signals(how->ignored);
     struct rlimit core;
@@ -176,14 +178,19 @@ struct process *launch(const struct launch *how)
         data.terminal = terminal;
     }
     fflush(NULL);
-    process->pid = fork();
-    if (process->pid == 0)
+    if (how->overseen) {
+        process->overseer = overseer_start(become_program, &data);
+        process->pid = overseer_child(process->overseer);
+    } else if ((process->pid = fork()) == 0) {
         become_program(&data);
+    }
     if (process->pid < 0)
         story_fail(__FILE__, __LINE__, "fork: %s", strerror(errno));
     process->pidfd = pidfd_open(process->pid, 0);
     if (process->pidfd < 0)
         story_fail(__FILE__, __LINE__, "pidfd_open: %s", strerror(errno));
+    if (how->overseen)
+        overseer_go(process->overseer);
     return process;
 }
 
@@ -223,13 +230,18 @@ void story_note_end(pid_t pid, int status)
     }
 }
 
+/* The status of one that somebody else waits for. */
+#define NOT_OURS (-1)
+
 /* Wait at most so long for its end. */
 static bool ends_within(struct process *process, int milliseconds)
 {
     struct pollfd ends = {.fd = process->pidfd, .events = POLLIN};
     if (!process->ended && poll(&ends, 1, milliseconds) == 1) {
-        int status;
-        if (waitpid(process->pid, &status, 0) == process->pid)
+        int status = process->overseer != NULL ? overseer_status(process->overseer) : NOT_OURS;
+        if (process->overseer == NULL && waitpid(process->pid, &status, 0) < 0 && errno != ECHILD)
+            return false;
+        if (process->overseer == NULL || status >= 0)
             story_note_end(process->pid, status);
     }
     return process->ended;
@@ -242,8 +254,9 @@ bool has_ended(struct process *process)
 
 int wait_end(struct process *process)
 {
-    if (!ends_within(process, STORY_LIMIT_MS))
-        story_fail(__FILE__, __LINE__, "%s does not end", process->title);
+    for (int64_t since = now_ms(); !ends_within(process, STORY_LIMIT_MS);)
+        if (!look_again(since))
+            story_fail(__FILE__, __LINE__, "%s does not end", process->title);
     return process->status;
 }
 

@@ -16,6 +16,7 @@ struct service {
 
     const char *pid_file; /* where it becomes a daemon and writes one; NULL: the foreground */
     const char *orphan;   /* where it becomes a daemon and writes none: its process's name */
+    const char *written;  /* in the foreground, where it writes its pid, if it does */
     const char *user;     /* run as this user when the tests run as root */
     const char *programs; /* the one that is meant, where another one starts it */
     bool as_root;
@@ -37,6 +38,14 @@ struct service {
 };
 
 void service_lives(const struct service *service);
+
+/*
+ * The same under supervisors and in scripts that start services. Each is met by one of the services
+ * of one of three parts, or with SERVICE_ROUNDS by each service: the range is what a loop test of a
+ * part goes through.
+ */
+void service_lives_under(int supervisor, const struct service *services, int count);
+int supervisors_first(int part), supervisors_end(int part);
 
 /* A group of tests, with time for as many lives as are wanted. */
 TCase *service_case(Suite *suite, const char *name);

@@ -95,3 +95,49 @@ void expect_none_cut(const struct committer *committer, query_function *query)
         printf("%s: seed %u; bare %u of %u cut, under libgrace 0 of %u\n", committer->name, seed,
                cut, bare, kills);
 }
+
+void wait_transactions(const struct process *process, unsigned count)
+{
+    const char *wanted = text("\"transactions\":%u,", count);
+    for (int64_t since = now_ms();; let_pass(5)) {
+        struct process *asked =
+            start(BARE, product("grace"), "status", "--json", text("%d", process->pid));
+        wait_end(asked);
+        if (strstr(contents(asked->out), wanted) != NULL)
+            return;
+        expect(now_ms() - since < STORY_LIMIT_MS, "%s%s", contents(asked->out),
+               contents(process->err));
+    }
+}
+
+struct process *stop_in_the_middle(const char *const *argv)
+{
+    /* With a guardian, which answers `grace status`. */
+    config("drain = { timeout = \"30m\"; }; deadline = \"60m\"; hooks = (%s);",
+           hook_command("A", "phase = \"cleanup\";"));
+    struct process *process = start_committer(GRACED, argv);
+    wait_ready(process);
+    send_signal(process, SIGTERM);
+    wait_transactions(process, 1);
+    return process;
+}
+
+void expect_finished(struct process *process)
+{
+    write_file("go", "%s", "");
+    expect_status(wait_end(process), KILLED(SIGTERM));
+    expect(exists("done") && !exists("too_far"));
+    expect(strstr(contents(process->err), "0 transactions cut") != NULL, "%s",
+           contents(process->err));
+    shell("rm -f go done");
+}
+
+void expect_nothing_to_finish(const char *const *argv)
+{
+    config("drain = { timeout = \"30m\"; }; deadline = \"60m\";");
+    struct process *process = start_committer(GRACED, argv);
+    wait_ready(process);
+    expect_status(stop_with(process, SIGTERM), KILLED(SIGTERM));
+    expect(strstr(contents(process->err), "0 transactions cut") != NULL, "%s",
+           contents(process->err));
+}

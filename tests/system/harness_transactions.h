@@ -25,6 +25,19 @@ struct process *start_committer(enum way way, const char *const *argv);
 /* The whole of it. The table t (n, w) is there, and the file is named "file". */
 void expect_none_cut(const struct committer *committer, query_function *query);
 
+/* Start a program of tests/programs/transactions/moments.h, and stop it once it is in the middle:
+ * until the drain waits for that, as `grace status` says. */
+struct process *stop_in_the_middle(const char *const *argv);
+
+/* Let it go on: it finishes what it is in the middle of, and nothing else begins. */
+void expect_finished(struct process *process);
+
+/* It is in the middle of nothing that a stop would wait for. */
+void expect_nothing_to_finish(const char *const *argv);
+
+/* Until a drain waits for this many transactions. */
+void wait_transactions(const struct process *process, unsigned count);
+
 /* A group of tests, with time for as many kills as are wanted. */
 TCase *transaction_case(Suite *suite, const char *name);
 

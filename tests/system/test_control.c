@@ -1,9 +1,11 @@
 /* grace ps, status and stop, as people and scripts use them on programs that stop. */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "harness_ledger.h"
+#include "harness_story.h"
 
 /* A hook that waits until the test lets it go. */
 static char *held_hook(const char *phase)
@@ -56,13 +58,18 @@ static void wait_stage(const struct process *target, const char *stage)
     }
 }
 
-static struct process *target_in(const char *phase)
+static struct process *start_target(void)
 {
-    with_hooks(held_hook(phase), hook_command("A", ""));
     struct process *target = start(GRACED, program("worker"), "poll");
     wait_ready(target);
     wait_stage(target, "running"); /* its guardian is there */
     return target;
+}
+
+static struct process *target_in(const char *phase)
+{
+    with_hooks(held_hook(phase), hook_command("A", ""));
+    return start_target();
 }
 
 START_TEST(who_runs_is_listed_until_it_ends)
@@ -85,6 +92,36 @@ START_TEST(who_runs_is_listed_until_it_ends)
     all = start(BARE, product("grace"), "ps");
     expect_status(wait_end(all), EXITED(0));
     expect(strstr(contents(all->out), text("%d worker", (int)target->pid)) == NULL);
+}
+END_TEST
+
+/* The process that `grace ps` lists with this story's config; 0: none. */
+static int listed(void)
+{
+    int pid = 0;
+    struct process *all = start(BARE, product("grace"), "ps");
+    expect_status(wait_end(all), EXITED(0));
+    for (char *line = strtok(contents(all->out), "\n"); line != NULL; line = strtok(NULL, "\n"))
+        if (strstr(line, here("t.conf")) != NULL)
+            pid = atoi(line);
+    return pid;
+}
+
+/* A guardian that has its socket, but is not yet in listen(), refuses as a dead one would. */
+START_TEST(who_asks_too_early_may_ask_again)
+{
+    CONFIGURE("hooks = (%s);\n", hook_command("A", ""));
+    struct process *strace = start(
+        BARE, "strace", "-f", "-o", here("trace"), "-e", "trace=listen", "-e",
+        "inject=listen:delay_enter=300000", "-E", text("LD_PRELOAD=%s", product("libgrace.so")),
+        "-E", text("GRACE_CONFIG=%s", here("t.conf")), program("worker"), "poll");
+    int pid = 0;
+    for (int64_t since = now_ms(); (pid = listed()) == 0;)
+        expect(look_again(since), "it is never listed: %s", contents(strace->err));
+    expect(strstr(contents("trace"), "(DELAYED)") != NULL, "%s", contents("trace"));
+    kill(pid, SIGTERM);
+    expect_status(wait_end(strace), KILLED(SIGTERM));
+    expect_order("A");
 }
 END_TEST
 
@@ -190,12 +227,24 @@ START_TEST(force_cuts_the_stop_short)
 }
 END_TEST
 
+/* Until somebody's wish stands in the ledger, the only one in the story's state_dir. */
+static void wait_wish(uint32_t wish)
+{
+    struct on_disk ledger;
+    for (int64_t since = now_ms();
+         !read_ledger(ledger_file(), &ledger) || (atomic_load(&ledger.head.wishes) & wish) == 0;)
+        expect(look_again(since), "nobody wished it");
+}
+
 START_TEST(abort_takes_a_stop_back_and_the_next_one_works)
 {
-    struct process *target = target_in("announce");
+    CONFIGURE("deadline = \"2h\"; hooks = (%s, %s);\n", held_hook("announce"),
+              hook_command("A", ""));
+    struct process *target = start_target();
     struct process *stop = grace("stop", NULL, target);
     wait_exists("begun");
     struct process *back = grace("stop", "--abort", target);
+    wait_wish(GRACE_WISH_ABORT);
     write_file("go", "%s", "");
     expect_status(wait_end(back), EXITED(0));
     expect_status(wait_end(stop), EXITED(75));
@@ -371,6 +420,7 @@ Suite *suite(void)
     Suite *all = suite_create("control");
     TCase *group = story_case(all, "control");
     tcase_add_test(group, who_runs_is_listed_until_it_ends);
+    tcase_add_test(group, who_asks_too_early_may_ask_again);
     tcase_add_test(group, status_tells_of_each_hook);
     tcase_add_test(group, who_is_not_watched_is_said_to_be);
     tcase_add_test(group, stop_shows_what_happens_and_ends_with_its_status);

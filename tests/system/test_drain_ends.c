@@ -246,6 +246,25 @@ START_TEST(idle_connections_do_not_hold_it)
 }
 END_TEST
 
+/* One after the other, without a pause, across the half of the time: the kernel's clock does not
+ * tell the request from the answer before it. Nothing asks the client to leave. */
+START_TEST(requests_right_behind_answers_are_answered)
+{
+    delay = "300";
+    start_server(GRACED, "epoll", "drain = { http = false; timeout = \"4s\"; };");
+    int client = ask("/size=5");
+    send_signal(server, SIGTERM);
+    for (int i = 1; i <= 9; i++) {
+        wait_bytes(client);
+        expect(read_body(client, 5) == 5, "answer %d", i);
+        if (i < 9)
+            say(client, "GET /size=5 HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    close(client);
+    expect_cut("0");
+}
+END_TEST
+
 /* ---- the deadline ------------------------------------------------------------------------------
  */
 
@@ -317,6 +336,7 @@ Suite *suite(void)
     tcase_add_loop_test(group, an_idle_upgraded_connection_is_let_go, 0, MODES);
     tcase_add_loop_test(group, idle_connections_do_not_hold_it, 0, MODES);
     tcase_add_loop_test(group, a_fast_answer_is_told_from_a_request, 0, 2 * MODES);
+    tcase_add_test(group, requests_right_behind_answers_are_answered);
     tcase_add_loop_test(group, the_deadline_holds, 0, MODES);
     tcase_add_loop_test(group, a_second_signal_cuts_it_short, 0, MODES);
     tcase_add_loop_test(group, never_is_never, 0, MODES);

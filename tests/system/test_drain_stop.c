@@ -246,7 +246,7 @@ START_TEST(before_a_handler_only_with_always)
 END_TEST
 
 /* Node's own handler is a last word: it resets the terminal and raises the signal again. */
-START_TEST(before_a_one_shot_handler)
+static void start_one_shot(void)
 {
     config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n" HOOKS, here("log"));
     port = free_port();
@@ -255,12 +255,112 @@ START_TEST(before_a_one_shot_handler)
                         "700)).listen(%d, '127.0.0.1', () => console.log('ready'))",
                         port));
     wait_ready(server);
+}
+
+START_TEST(before_a_one_shot_handler)
+{
+    start_one_shot();
     int slow = ask("/");
     let_pass(100);
     send_signal(server, SIGTERM);
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
     expect_order("world save");
+}
+END_TEST
+
+static void start_with_handler(const char *program_text)
+{
+    config("drain = { when = \"always\"; };\n"
+           "log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n" HOOKS,
+           here("log"));
+    port = free_port();
+    server = start(GRACED, "/usr/bin/python3", "-c", program_text, text("%d", port));
+    wait_ready(server);
+}
+
+/* The handler learns nothing of a stop that was taken back; of the next one it does. */
+START_TEST(taken_back_before_a_handler)
+{
+    bool once = _i == 1;
+    if (once)
+        start_one_shot();
+    else
+        start_with_handler(handling);
+    struct grace_ledger *ledger = map_ledger();
+    int slow = ask("/0.7");
+    let_pass(100);
+    send_signal(server, SIGTERM);
+    wait_until(atomic_load(&ledger->drain_listeners) == 1);
+    wish(ledger, GRACE_WISH_ABORT);
+    wait_until(atomic_load(&ledger->taken_back) == 1);
+    expect_answer(slow);
+    expect_answer(ask("/0"));
+    expect_text(contents("order"), "world\n");
+
+    slow = ask("/0.7");
+    let_pass(100);
+    send_signal(server, SIGTERM);
+    expect_answer(slow);
+    expect_status(wait_end(server), once ? KILLED(SIGTERM) : EXITED(7));
+    expect_order(once ? "world save" : "world handler save");
+}
+END_TEST
+
+/* With `deliver` it is the handler of what is delivered. */
+START_TEST(before_the_handler_of_what_is_delivered)
+{
+    config("drain = { when = \"always\"; }; deliver = { TERM = \"QUIT\"; };\n"
+           "log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n" HOOKS,
+           here("log"));
+    port = free_port();
+    server = start(GRACED, "/usr/bin/python3", "-c",
+                   text("import signal\nsignal.SIGTERM = signal.SIGQUIT\n%s", handling),
+                   text("%d", port));
+    wait_ready(server);
+    int slow = ask("/0.7");
+    let_pass(100);
+    send_signal(server, SIGTERM);
+    expect_answer(slow);
+    expect_status(wait_end(server), EXITED(7));
+    expect_order("world handler save");
+}
+END_TEST
+
+/* A thread that waits for the signal, by sigwait or by signalfd, gets it when all is answered. */
+static const char waiting[] =
+    "import ctypes, http.server, os, signal, socketserver, sys, threading, time\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+    "class Handler(http.server.BaseHTTPRequestHandler):\n"
+    "    def do_GET(self):\n"
+    "        time.sleep(float(self.path[1:]))\n"
+    "        self.send_response(200)\n"
+    "        self.end_headers()\n"
+    "        self.wfile.write(b'whole')\n"
+    "    def log_message(self, *words): pass\n"
+    "class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):\n"
+    "    daemon_threads = True\n"
+    "server = Server(('127.0.0.1', int(sys.argv[1])), Handler)\n"
+    "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
+    "def by_signalfd():\n"
+    "    libc = ctypes.CDLL(None)\n"
+    "    mask = (ctypes.c_ulong * 16)(1 << (signal.SIGTERM - 1))\n"
+    "    os.read(libc.signalfd(-1, mask, 0), 128)\n"
+    "print('ready', flush=True)\n"
+    "%s\n"
+    "open('order', 'a').write('handler\\n')\n"
+    "os._exit(7)\n";
+
+START_TEST(before_who_waits_for_the_signal)
+{
+    start_with_handler(
+        text(waiting, _i == 0 ? "signal.sigwait([signal.SIGTERM])" : "by_signalfd()"));
+    int slow = ask("/0.7");
+    let_pass(100);
+    send_signal(server, SIGTERM);
+    expect_answer(slow);
+    expect_status(wait_end(server), EXITED(7));
+    expect_order("world handler save");
 }
 END_TEST
 
@@ -385,6 +485,9 @@ Suite *suite(void)
     tcase_add_loop_test(group, a_stop_that_is_taken_back_leaves_all_as_it_was, 0, KINDS);
     tcase_add_loop_test(group, before_a_handler_only_with_always, 0, 2);
     tcase_add_test(group, before_a_one_shot_handler);
+    tcase_add_test(group, before_the_handler_of_what_is_delivered);
+    tcase_add_loop_test(group, taken_back_before_a_handler, 0, 2);
+    tcase_add_loop_test(group, before_who_waits_for_the_signal, 0, 2);
     tcase_add_test(group, a_hold_serves_on_until_its_end);
     tcase_add_test(group, a_hold_ends_when_the_load_balancers_are_gone);
     tcase_add_loop_test(group, a_forked_worker_finishes_and_dies_by_the_signal, 0, 2);

@@ -80,7 +80,8 @@ START_TEST(it_is_a_session_of_its_own_and_ignores_stop_signals)
 }
 END_TEST
 
-/* Its own socket, for grace status: it is named for the guardian. */
+/* Its own socket, for grace status: it is named for the guardian, with a dot before the number
+ * while it was bound, which is the name that the kernel shows. */
 static bool is_control_socket(const char *file, int guardian)
 {
     const char *inode = strchr(file, '[');
@@ -89,7 +90,7 @@ static bool is_control_socket(const char *file, int guardian)
     char *name = text(" %.*s ", (int)strcspn(inode + 1, "]"), inode + 1);
     const char *line = strstr(contents("/proc/net/unix"), name);
     const char *end = line == NULL ? NULL : strchr(line, '\n');
-    char *path = text("/%d", guardian);
+    char *path = text("/.%d", guardian);
     return end != NULL && strncmp(end - strlen(path), path, strlen(path)) == 0;
 }
 

@@ -64,7 +64,7 @@ START_TEST(every_block_of_the_guide_holds)
         }
         kind = NULL;
     }
-    expect(files == 5 && runs >= 7 && shown == 3, "%u %u %u", files, runs, shown);
+    expect(files == 7 && runs >= 8 && shown == 4, "%u %u %u", files, runs, shown);
 }
 END_TEST
 
@@ -84,11 +84,43 @@ START_TEST(the_hook_of_the_readme_holds)
 }
 END_TEST
 
+/* Its web.conf, the plan, and what a TERM and a kill -9 say: all but pids and times. */
+static const char web[] =
+    "shown() { sed -n \"/^    $1/,/^    $2/s/^    //p\" \"$README\"; }\n"
+    "plain() { sed -E 's/\\[[0-9]+\\]/[PID]/; s/pid [0-9]+ \\([a-z]+\\)/SENDER/; "
+    "s/[0-9.]+m?s($|:)/TIME\\1/'; }\n"
+    "shown 'deadline = \"45s\";' ');' > web.conf\n"
+    "grace check web.conf > plan\n"
+    "shown 'PHASE ' 'total: ' | diff - plan\n"
+    "end() {\n"
+    "    GRACE_CONFIG=$PWD/web.conf LD_PRELOAD=$LIBRARY python3 -m http.server $PORT > out 2> log "
+    "&\n"
+    "    until grep -q Serving out; do sleep 0.02; done\n"
+    "    kill -$1 $!; wait $! || true\n"
+    "    until grep -q 'stopped after' log; do sleep 0.02; done\n"
+    "    plain < log > said\n"
+    "    shown \"libgrace: python3.*: $2\" 'libgrace: python3.*: stopped' | plain | diff - said\n"
+    "}\n"
+    "end TERM stopping\n"
+    "end KILL ended\n";
+
+START_TEST(a_stop_says_what_the_readme_shows)
+{
+    install();
+    environment("README", source("README.md"));
+    environment("LIBRARY", product("libgrace.so"));
+    environment("PORT", text("%d", free_port()));
+    environment("PYTHONUNBUFFERED", "1");
+    run_block(web);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("guide");
     TCase *group = story_case(all, "guide");
     tcase_add_test(group, every_block_of_the_guide_holds);
     tcase_add_test(group, the_hook_of_the_readme_holds);
+    tcase_add_test(group, a_stop_says_what_the_readme_shows);
     return all;
 }

@@ -32,7 +32,7 @@ static char *declared_exports(void)
         text("tr '\\n' ' ' < '%s' | sed -e 's:/\\*[^*]*\\*/::g' -e 's/local:[^}]*//g' |"
              " sed -e 's/global://g' | tr '{}; ' '\\n\\n\\n\\n' |"
              " grep -E '^[A-Za-z_][A-Za-z_0-9]*$' | sort -u",
-             source("shim/exports.map")));
+             product("obj/shim/exports.map")));
 }
 
 static char *actual_exports(void)

@@ -124,6 +124,7 @@ static const struct service services[] = {
     {.name = "postgres",
      .executable = "/usr/lib/postgresql/*/bin/postgres",
      .prepare = prepare_postgres,
+     .written = "data/postmaster.pid",
      .user = "postgres",
      .ask = ask_postgres,
      .live = live_as_postgres,
@@ -163,11 +164,19 @@ START_TEST(lives_as_bare_and_runs_its_hooks_once)
 }
 END_TEST
 
+START_TEST(lives_so_under_supervisors)
+{
+    service_lives_under(_i, services, sizeof services / sizeof services[0]);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("services: stores");
     TCase *group = service_case(all, "stores");
     tcase_add_loop_test(group, lives_as_bare_and_runs_its_hooks_once, 0,
                         sizeof services / sizeof services[0]);
+    tcase_add_loop_test(group, lives_so_under_supervisors, supervisors_first(2),
+                        supervisors_end(2));
     return all;
 }

@@ -56,8 +56,9 @@ static const char *prepare_vsftpd(const char *executable, int port)
     mkdir("empty", 0755);
     write_file("vsftpd.conf",
                "listen=YES\nlisten_ipv6=NO\nbackground=YES\nlisten_address=127.0.0.1\n"
-               "listen_port=%d\nanonymous_enable=YES\nsecure_chroot_dir=%s\nxferlog_enable=NO\n",
-               port, here("empty"));
+               "listen_port=%d\nanonymous_enable=YES\nsecure_chroot_dir=%s\nanon_root=%s\n"
+               "xferlog_enable=NO\n",
+               port, here("empty"), here("empty"));
     return text("%s %s", executable, here("vsftpd.conf"));
 }
 
@@ -169,11 +170,19 @@ START_TEST(lives_as_bare_and_runs_its_hooks_once)
 }
 END_TEST
 
+START_TEST(lives_so_under_supervisors)
+{
+    service_lives_under(_i, services, sizeof services / sizeof services[0]);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("services: system");
     TCase *group = service_case(all, "system");
     tcase_add_loop_test(group, lives_as_bare_and_runs_its_hooks_once, 0,
                         sizeof services / sizeof services[0]);
+    tcase_add_loop_test(group, lives_so_under_supervisors, supervisors_first(1),
+                        supervisors_end(1));
     return all;
 }

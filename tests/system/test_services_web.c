@@ -1,4 +1,4 @@
-/* Web servers and their like: nginx, apache2, php-fpm, gunicorn. */
+/* Web servers and their like: nginx, apache2, php-fpm, gunicorn, uwsgi, haproxy. */
 #include "harness_services.h"
 
 #include <stdio.h>
@@ -106,7 +106,7 @@ static const char *gunicorn(const char *executable, int port, const char *more)
 
 static const char *prepare_gunicorn(const char *executable, int port)
 {
-    return gunicorn(executable, port, "");
+    return gunicorn(executable, port, text(" --pid %s", here("gunicorn.pid")));
 }
 
 static const char *prepare_gunicorn_daemon(const char *executable, int port)
@@ -118,6 +118,47 @@ static struct process *live_as_gunicorn(struct process *process, int port)
 {
     (void)port;
     replace_workers(process, process->pid, SIGHUP);
+    return process;
+}
+
+/* ---- uwsgi ----------------------------------------------------------------------------------- */
+
+static const char *prepare_uwsgi(const char *executable, int port)
+{
+    write_file("app.py", "def application(environ, start):\n"
+                         "    start('200 OK', [('Content-Length', '7')])\n"
+                         "    return [b'a page\\n']\n");
+    return text("%s --plugin python3 --http-socket 127.0.0.1:%d --wsgi-file %s --master "
+                "--processes 2 --need-app --pidfile %s --daemonize %s",
+                executable, port, here("app.py"), here("uwsgi.pid"), here("uwsgi.log"));
+}
+
+/* It executes itself anew, as the same process. */
+static struct process *live_as_uwsgi(struct process *process, int port)
+{
+    (void)port;
+    replace_workers(process, process->pid, SIGHUP);
+    return process;
+}
+
+/* ---- haproxy --------------------------------------------------------------------------------- */
+
+static const char *prepare_haproxy(const char *executable, int port)
+{
+    write_file("haproxy.cfg",
+               "global\n maxconn 100\n"
+               "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n"
+               "frontend pages\n bind 127.0.0.1:%d\n"
+               " http-request return status 200 content-type text/plain lf-string \"a page\\n\"\n",
+               port);
+    return text("%s -W -db -f %s", executable, here("haproxy.cfg"));
+}
+
+/* The master executes itself anew. */
+static struct process *live_as_haproxy(struct process *process, int port)
+{
+    (void)port;
+    replace_workers(process, process->pid, SIGUSR2);
     return process;
 }
 
@@ -146,6 +187,7 @@ static const struct service services[] = {
     {.name = "gunicorn",
      .executable = "/usr/bin/gunicorn",
      .prepare = prepare_gunicorn,
+     .written = "gunicorn.pid",
      .ask = ask_for_page,
      .live = live_as_gunicorn,
      .stops = {{SIGTERM}, {SIGINT}, {SIGQUIT}, {SIGKILL, .workers_stay = true}}},
@@ -155,11 +197,30 @@ static const struct service services[] = {
      .pid_file = "gunicorn.pid",
      .ask = ask_for_page,
      .stops = {{SIGTERM}, {SIGKILL, .workers_stay = true}, {SIGQUIT}}},
+    {.name = "uwsgi",
+     .executable = "/usr/bin/uwsgi-core",
+     .prepare = prepare_uwsgi,
+     .pid_file = "uwsgi.pid",
+     .ask = ask_for_page,
+     .live = live_as_uwsgi,
+     .stops = {{SIGINT}, {SIGQUIT}, {SIGKILL, .workers_stay = true}}},
+    {.name = "haproxy",
+     .executable = "/usr/sbin/haproxy",
+     .prepare = prepare_haproxy,
+     .ask = ask_for_page,
+     .live = live_as_haproxy,
+     .stops = {{SIGUSR1}, {SIGTERM}, {SIGINT}, {SIGKILL, .workers_stay = true}}},
 };
 
 START_TEST(lives_as_bare_and_runs_its_hooks_once)
 {
     service_lives(&services[_i]);
+}
+END_TEST
+
+START_TEST(lives_so_under_supervisors)
+{
+    service_lives_under(_i, services, sizeof services / sizeof services[0]);
 }
 END_TEST
 
@@ -169,5 +230,7 @@ Suite *suite(void)
     TCase *group = service_case(all, "web");
     tcase_add_loop_test(group, lives_as_bare_and_runs_its_hooks_once, 0,
                         sizeof services / sizeof services[0]);
+    tcase_add_loop_test(group, lives_so_under_supervisors, supervisors_first(0),
+                        supervisors_end(0));
     return all;
 }

@@ -103,7 +103,8 @@ END_TEST
 START_TEST(a_thread_with_two_connections_finishes_both)
 {
     make_table();
-    config("drain = { timeout = \"30s\"; }; deadline = \"60s\";");
+    config("drain = { timeout = \"30s\"; }; deadline = \"60s\"; hooks = (%s);",
+           hook_command("A", "phase = \"cleanup\";"));
     struct process *worker = start_python("import os, sqlite3, sys, time\n"
                                           "a = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
                                           "b = sqlite3.connect('other.db', isolation_level=None)\n"
@@ -120,7 +121,7 @@ START_TEST(a_thread_with_two_connections_finishes_both)
                                           "a.execute('BEGIN')\n"
                                           "open('too_far', 'w')\n");
     send_signal(worker, SIGTERM);
-    wait_contains(worker->err, "draining");
+    wait_transactions(worker, 1);
     write_file("go", "%s", "");
     expect_status(wait_end(worker), KILLED(SIGTERM));
     expect_text(lite("SELECT count(*) FROM t"), "1\n");
@@ -134,7 +135,8 @@ END_TEST
 START_TEST(a_child_that_is_forked_meanwhile_is_not_held)
 {
     make_table();
-    config("drain = { timeout = \"30m\"; }; deadline = \"60m\";");
+    config("drain = { timeout = \"30m\"; }; deadline = \"60m\"; hooks = (%s);",
+           hook_command("A", "phase = \"cleanup\";"));
     struct process *worker = start_python("import os, sqlite3, sys, time\n"
                                           "a = sqlite3.connect(sys.argv[1])\n"
                                           "a.execute(\"INSERT INTO t VALUES (1, 'open')\")\n"
@@ -149,11 +151,44 @@ START_TEST(a_child_that_is_forked_meanwhile_is_not_held)
                                           "a.commit()\n"
                                           "a.execute(\"INSERT INTO t VALUES (2, 'new')\")\n");
     send_signal(worker, SIGTERM);
-    wait_contains(worker->err, "draining");
+    wait_transactions(worker, 1);
     write_file("go", "%s", "");
     expect_status(wait_end(worker), KILLED(SIGTERM));
     expect_text(contents("child"), "done");
     expect_text(lite("SELECT n FROM t"), "1\n");
+}
+END_TEST
+
+/* It is not the program's main process: it has no hooks, but connections of its own. */
+START_TEST(a_forked_worker_finishes_its_own_transactions)
+{
+    make_table();
+    config("drain = { timeout = \"30m\"; }; deadline = \"60m\";");
+    struct process *parent =
+        start_python("import os, sqlite3, sys, time\n"
+                     "worker = os.fork()\n"
+                     "if worker != 0:\n"
+                     "    open('pid', 'w').write('%d' % worker)\n"
+                     "    open('status', 'w').write('%d' % os.waitpid(worker, 0)[1])\n"
+                     "    sys.exit(0)\n"
+                     "d = sqlite3.connect(sys.argv[1])\n"
+                     "d.execute(\"INSERT INTO t VALUES (0, 'first')\")\n"
+                     "print('ready', flush=True)\n"
+                     "while not os.path.exists('go'): time.sleep(0.01)\n"
+                     "for n in range(10**9):\n"
+                     "    d.execute(\"INSERT INTO t VALUES (?, 'second')\", (n,))\n"
+                     "    d.commit()\n"
+                     "    with open(sys.argv[2], 'a') as f: f.write('%d\\n' % n)\n"
+                     "    d.execute(\"INSERT INTO t VALUES (?, 'first')\", (n + 1,))\n");
+    kill(pid_in("pid"), SIGTERM);
+    wait_contains(parent->err, "draining");
+    write_file("go", "%s", "");
+    expect_status(wait_end(parent), EXITED(0));
+    expect_text(contents("status"), text("%d", KILLED(SIGTERM)));
+    expect_logged_by(parent, "0 transactions cut");
+    expect_text(lite("SELECT count(*) - 2 * count(DISTINCT n) FROM t"), "0\n");
+    expect_text(lite("SELECT DISTINCT n FROM t ORDER BY n"), contents("file"));
+    expect(strlen(contents("file")) > 0);
 }
 END_TEST
 
@@ -209,15 +244,72 @@ START_TEST(a_parked_thread_goes_on_when_the_stop_is_taken_back)
 }
 END_TEST
 
+START_TEST(what_sqlite_is_in_the_middle_of_is_finished)
+{
+    static const char *const moments[] = {
+        "BEGIN IMMEDIATE",  "a deferred BEGIN", "a savepoint",        "a write-ahead log",
+        "an attached file", "INSERT RETURNING", "one long statement",
+    };
+    make_table();
+    expect_finished(stop_in_the_middle(ARGV(program("transactions/sqlite_moments"), moments[_i])));
+    expect_text(lite("SELECT * FROM t"), "1|x\n");
+}
+END_TEST
+
+START_TEST(a_blob_is_written_to_its_end)
+{
+    make_table();
+    expect_finished(stop_in_the_middle(ARGV(program("transactions/sqlite_moments"), "a blob")));
+    expect_text(lite("SELECT w FROM t"), "bbcc\n");
+}
+END_TEST
+
+START_TEST(a_backup_is_finished)
+{
+    make_table();
+    expect_finished(stop_in_the_middle(ARGV(program("transactions/sqlite_moments"), "a backup")));
+    expect_text(shell("sqlite3 copy.db 'SELECT * FROM t'"), "1|x\n");
+}
+END_TEST
+
+/* Its memory is given back to the kernel while the drain looks. */
+START_TEST(a_handle_that_goes_with_its_last_statement_is_left_alone)
+{
+    make_table();
+    struct process *worker = stop_in_the_middle(
+        ARGV(program("transactions/sqlite_moments"), "a closed connection's statement"));
+    write_file("go", "%s", "");
+    wait_exists("gone");
+    let_pass(200);
+    write_file("go_on", "%s", "");
+    expect_finished(worker);
+    expect_text(lite("SELECT * FROM t"), "1|x\n");
+}
+END_TEST
+
+START_TEST(what_only_reads_or_waits_is_in_the_middle_of_nothing)
+{
+    static const char *const moments[] = {"an open cursor", "a blob for reading", "a held mutex"};
+    make_table();
+    expect_nothing_to_finish(ARGV(program("transactions/sqlite_moments"), moments[_i]));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("transactions");
     TCase *group = transaction_case(all, "sqlite");
     tcase_add_loop_test(group, no_transaction_of_an_unmodified_program_is_cut, 0, 4);
     tcase_add_test(group, no_transaction_of_a_pool_is_cut);
+    tcase_add_loop_test(group, what_sqlite_is_in_the_middle_of_is_finished, 0, 7);
+    tcase_add_test(group, a_blob_is_written_to_its_end);
+    tcase_add_test(group, a_backup_is_finished);
+    tcase_add_test(group, a_handle_that_goes_with_its_last_statement_is_left_alone);
+    tcase_add_loop_test(group, what_only_reads_or_waits_is_in_the_middle_of_nothing, 0, 3);
     tcase_add_test(group, a_transaction_that_cannot_end_is_cut_and_named);
     tcase_add_test(group, a_thread_with_two_connections_finishes_both);
     tcase_add_test(group, a_child_that_is_forked_meanwhile_is_not_held);
+    tcase_add_test(group, a_forked_worker_finishes_its_own_transactions);
     tcase_add_loop_test(group, a_program_that_only_reads_or_has_no_database_stops_at_once, 0, 2);
     tcase_add_test(group, a_parked_thread_goes_on_when_the_stop_is_taken_back);
     return all;

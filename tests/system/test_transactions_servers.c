@@ -90,7 +90,8 @@ END_TEST
 START_TEST(two_phases_are_finished)
 {
     struct process *server = serve_postgres();
-    config("drain = { timeout = \"30s\"; }; deadline = \"60s\";");
+    config("drain = { timeout = \"30s\"; }; deadline = \"60s\"; hooks = (%s);",
+           hook_command("A", "phase = \"cleanup\";"));
     write_file("phases.py",
                "import os, psycopg2, time\n"
                "d = psycopg2.connect('host=%s port=%d user=owner dbname=postgres')\n"
@@ -108,7 +109,7 @@ START_TEST(two_phases_are_finished)
     struct process *worker = start_committer(GRACED, ARGV("/usr/bin/python3", here("phases.py")));
     wait_ready(worker);
     send_signal(worker, SIGTERM);
-    wait_contains(worker->err, "draining");
+    wait_transactions(worker, 1);
     write_file("go", "%s", "");
     expect_status(wait_end(worker), KILLED(SIGTERM));
     expect_text(postgres("SELECT n FROM t"), "1\n");
@@ -118,24 +119,29 @@ START_TEST(two_phases_are_finished)
 }
 END_TEST
 
-/* A failed transaction has nothing to finish. */
-START_TEST(a_failed_transaction_is_over)
+/* Stop the program once for each moment of it; the table has row 1 when it is over. */
+static void expect_moments(const char *name, const char *where, const char *const *moments,
+                           query_function *query)
+{
+    for (; *moments != NULL; moments++) {
+        query("DELETE FROM t");
+        expect_finished(stop_in_the_middle(ARGV(program(name), *moments, where)));
+        expect_text(text("%s: %s", *moments, query("SELECT n FROM t")), text("%s: 1\n", *moments));
+    }
+}
+
+START_TEST(what_libpq_is_in_the_middle_of_is_finished)
 {
     struct process *server = serve_postgres();
-    config("drain = { timeout = \"30m\"; }; deadline = \"60m\";");
-    write_file("failed.py",
-               "import psycopg2, time\n"
-               "d = psycopg2.connect('host=%s port=%d user=owner dbname=postgres')\n"
-               "try: d.cursor().execute('SELECT * FROM nowhere')\n"
-               "except psycopg2.Error: pass\n"
-               "print('ready', flush=True)\n"
-               "time.sleep(1000)\n",
-               story_directory(), port);
-    struct process *worker = start_committer(GRACED, ARGV("/usr/bin/python3", here("failed.py")));
-    wait_ready(worker);
-    expect_status(stop_with(worker, SIGTERM), KILLED(SIGTERM));
-    expect(strstr(contents(worker->err), "0 transactions cut") != NULL, "%s",
-           contents(worker->err));
+    const char *dsn = text("host=%s port=%d user=owner dbname=postgres", story_directory(), port);
+    expect_moments("transactions/libpq_moments", dsn,
+                   ARGV("COPY in", "COPY out", "a pipeline", "one long statement",
+                        "an asynchronous connect", "a reset", "a savepoint", "two threads"),
+                   postgres);
+    expect_nothing_to_finish(
+        ARGV(program("transactions/libpq_moments"), "a failed transaction", dsn));
+    expect_nothing_to_finish(
+        ARGV(program("transactions/libpq_moments"), "an idle connection", dsn));
     end_server(server);
 }
 END_TEST
@@ -182,13 +188,29 @@ START_TEST(none_is_cut_on_mariadb)
 }
 END_TEST
 
+START_TEST(what_libmariadb_is_in_the_middle_of_is_finished)
+{
+    struct process *server = serve_mariadb();
+    const char *name = program("transactions/mariadb_moments"), *where = here("socket");
+    expect_moments("transactions/mariadb_moments", where,
+                   ARGV("two phases", "no autocommit", "several statements",
+                        "a statement that no zero byte ends", "an asynchronous connect",
+                        "a reconnect", "another user"),
+                   mariadb);
+    expect_nothing_to_finish(ARGV(name, "an idle connection", where));
+    expect_nothing_to_finish(ARGV(name, "a changed user", where));
+    end_server(server);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("transactions, servers");
     TCase *group = transaction_case(all, "servers");
     tcase_add_test(group, none_is_cut_on_postgres);
     tcase_add_test(group, two_phases_are_finished);
-    tcase_add_test(group, a_failed_transaction_is_over);
     tcase_add_test(group, none_is_cut_on_mariadb);
+    tcase_add_test(group, what_libpq_is_in_the_middle_of_is_finished);
+    tcase_add_test(group, what_libmariadb_is_in_the_middle_of_is_finished);
     return all;
 }

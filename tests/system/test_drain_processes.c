@@ -1,0 +1,113 @@
+/*
+ * Servers that fork, stopped: a child for each connection, or workers that share a listener. What
+ * their processes have open in common is closed once nobody goes on with it, and not before.
+ */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int ask(int port)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    int connection = dial(port);
+    expect(connection >= 0);
+    expect(send(connection, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
+    return connection;
+}
+
+static const char *answer_of(int connection)
+{
+    static char answer[4096];
+    size_t got = 0;
+    for (ssize_t n; got < sizeof answer - 1 &&
+                    (n = recv(connection, answer + got, sizeof answer - 1 - got, 0)) > 0;)
+        got += (size_t)n;
+    answer[got] = '\0';
+    close(connection);
+    return answer;
+}
+
+/*
+ * At each moment some child or other has the listener open still: the first one, which was there
+ * before the stop, until the second is forked, and that one, which a signal does not reach, until
+ * its end. None of them accepts: a connection in the backlog is the parent's, who is slow.
+ */
+static const char forking[] =
+    "import os, signal, socket, sys, time\n"
+    "listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "def until(name):\n"
+    "    while not os.path.exists(name): time.sleep(0.005)\n"
+    "def answer(connection):\n"
+    "    connection.recv(1000)\n"
+    "    connection.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\nwhole')\n"
+    "    connection.close()\n"
+    "print('ready', flush=True)\n"
+    "first = listener.accept()[0]\n"
+    "if os.fork() == 0:\n"
+    "    open('first', 'w').close()\n"
+    "    until('second')\n"
+    "    listener.close()\n"
+    "    answer(first)\n"
+    "    os._exit(0)\n"
+    "first.close()\n"
+    "second = listener.accept()[0]\n"
+    "until('draining')\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+    "if os.fork() == 0:\n"
+    "    open('second', 'w').close()\n"
+    "    time.sleep(1)\n"
+    "    answer(second)\n"
+    "    os._exit(0)\n"
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n"
+    "second.close()\n"
+    "time.sleep(0.5)\n"
+    "answer(listener.accept()[0])\n"
+    "time.sleep(1000)\n";
+
+START_TEST(children_of_the_drain_do_not_keep_its_listener)
+{
+    config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };", here("log"));
+    int port = free_port();
+    struct process *server = start(GRACED, "/usr/bin/python3", "-c", forking, text("%d", port));
+    wait_ready(server);
+    int first = ask(port);
+    wait_exists("first");
+    int second = ask(port), third = ask(port);
+    send_signal(server, SIGTERM);
+    wait_contains("log", "draining");
+    write_file("draining", "%s", "");
+    expect(strstr(answer_of(first), "whole") != NULL);
+    expect(strstr(answer_of(second), "whole") != NULL);
+    expect(strstr(answer_of(third), "whole") != NULL, "%s", contents("log"));
+    expect_status(wait_end(server), KILLED(SIGTERM));
+}
+END_TEST
+
+/* Whoever of them ends the listener, none waits longer than for its requests. An hour would be more
+ * than the story has. */
+START_TEST(workers_end_with_their_last_request)
+{
+    config("deadline = \"2h\"; drain = { timeout = \"1h\"; };\n"
+           "log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };",
+           here("log"));
+    char *target = text("ipv4:%d", free_port());
+    struct process *load =
+        start(BARE, program("load"), "--preload", product("libgrace.so"), "--config",
+              here("grace.conf"), "--fresh", "5", "--steady", "5", "--idle", "2", target, "--",
+              program("server"), "--mode", "prefork", "--workers", "20", "--delay", "20", target);
+    expect_status(wait_end(load), EXITED(0));
+    expect(strstr(contents(load->out), "\"lost\":0,") != NULL, "%s", contents(load->out));
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("drain: processes");
+    TCase *group = story_case(all, "processes");
+    tcase_add_test(group, children_of_the_drain_do_not_keep_its_listener);
+    tcase_add_test(group, workers_end_with_their_last_request);
+    return all;
+}
