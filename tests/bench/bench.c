@@ -1,225 +1,184 @@
-/* The benchmark's main function and its tables. Usage: bench [--json] [--only PART] BUILD. */
+/* The benchmark's main function. Usage: bench [--json] [--only PART,...] BUILD. */
 #include "bench.h"
 
+#include <ftw.h>
 #include <getopt.h>
-#include <stdbool.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct bench bench;
-
-static struct row rows[64];
-static size_t row_count;
-static struct stopped stops[64];
-static size_t stop_count;
-
-void add_row(const struct row *row)
-{
-    if (row_count == sizeof rows / sizeof rows[0])
-        return;
-    struct row *copy = &rows[row_count++];
-    *copy = *row;
-    if (copy->ratio == NO_FIGURE && copy->figure != NO_FIGURE && copy->floor > 0)
-        copy->ratio = copy->figure / copy->floor;
-}
-
-void add_stopped(const struct stopped *stopped)
-{
-    if (stop_count < sizeof stops / sizeof stops[0])
-        stops[stop_count++] = *stopped;
-}
-
-static const char *number(char buffer[32], double value, const char *unit)
-{
-    if (value == NO_FIGURE)
-        return "-";
-    snprintf(buffer, 32, value >= 100 ? "%.0f %s" : "%.1f %s", value, unit);
-    return buffer;
-}
-
-static const char *verdict(int within)
-{
-    return within < 0 ? "" : within ? "  yes" : "  NO";
-}
-
-static void print_stops(void)
-{
-    if (stop_count == 0)
-        return;
-    printf("%-42s %9s %9s %6s %9s %11s %11s\n", "requests at kill -TERM under load", "lost bare",
-           "libgrace", "raced", "finished", "stop, bare", "stop");
-    for (size_t i = 0; i < stop_count; i++) {
-        const struct stopped *row = &stops[i];
-        char bare[32], graced[32];
-        if (row->failed != NULL) {
-            printf("%-42s %s\n", row->name, row->failed);
-            continue;
-        }
-        printf("%-42s %9.0f %9.0f %6.0f %9.0f %11s %11s\n", row->name, row->lost_bare, row->lost,
-               row->raced, row->after, number(bare, row->stop_bare_ms, "ms"),
-               number(graced, row->stop_ms, "ms"));
-        if (row->why != NULL)
-            printf("    %s\n", row->why);
-    }
-    printf("    Each: %d kills at random moments. raced: sent while the server closed the kept "
-           "connection.\n    finished: answered after the signal. stop: median, until the last "
-           "process is gone.\n",
-           stops[0].kills);
-}
-
-static void print_table(void)
-{
-    if (row_count == 0)
-        return;
-    printf("%-46s %12s %12s %7s  %-28s %s\n", "what", "figure", "floor", "ratio", "budget",
-           "held?");
-    for (size_t i = 0; i < row_count; i++) {
-        const struct row *row = &rows[i];
-        char figure[32], floor[32], ratio[32] = "-";
-        if (row->ratio != NO_FIGURE)
-            snprintf(ratio, sizeof ratio, row->ratio < 2 ? "%.3f" : "%.1f", row->ratio);
-        printf("%-46s %12s %12s %7s  %-28s%s\n", row->name, number(figure, row->figure, row->unit),
-               number(floor, row->floor, row->unit), ratio, row->budget != NULL ? row->budget : "",
-               verdict(row->within));
-        if (row->remark != NULL)
-            printf("    %s\n", row->remark);
-    }
-}
-
-static void print_string(const char *name, const char *value)
-{
-    printf("\"%s\":", name);
-    if (value == NULL)
-        printf("null");
-    else
-        printf("\"%s\"", value); /* ours: no quotes in it */
-}
-
-static void print_number(const char *name, double value)
-{
-    if (value == NO_FIGURE)
-        printf(",\"%s\":null", name);
-    else
-        printf(",\"%s\":%.4f", name, value);
-}
-
-static void print_stop_json(const struct stopped *row)
-{
-    char name[80];
-    snprintf(name, sizeof name, "drain: %s", row->name);
-    printf("{");
-    print_string("what", name);
-    print_number("kills", row->kills);
-    print_number("lost_bare", row->lost_bare);
-    print_number("lost", row->lost);
-    print_number("raced", row->raced);
-    print_number("finished", row->after);
-    print_number("stop_bare_ms", row->stop_bare_ms);
-    print_number("stop_ms", row->stop_ms);
-    printf(",");
-    print_string("why", row->why);
-    printf(",");
-    print_string("failed", row->failed);
-    printf("}");
-}
-
-static void print_json(void)
-{
-    printf("[\n");
-    for (size_t i = 0; i < stop_count; i++) {
-        print_stop_json(&stops[i]);
-        printf("%s\n", i + 1 < stop_count || row_count > 0 ? "," : "");
-    }
-    for (size_t i = 0; i < row_count; i++) {
-        const struct row *row = &rows[i];
-        printf("{");
-        print_string("what", row->name);
-        printf(",");
-        print_string("unit", row->unit);
-        print_number("figure", row->figure);
-        print_number("floor", row->floor);
-        print_number("ratio", row->ratio);
-        printf(",");
-        print_string("budget", row->budget);
-        printf(",\"within\":%s,", row->within < 0 ? "null" : row->within ? "true" : "false");
-        print_string("remark", row->remark);
-        printf("}%s\n", i + 1 < row_count ? "," : "");
-    }
-    printf("]\n");
-}
-
-void print_rows(int json)
-{
-    if (json) {
-        print_json();
-        return;
-    }
-    print_table();
-    if (row_count > 0 && stop_count > 0)
-        printf("\n");
-    print_stops();
-}
-
-static void remove_scratch(void)
-{
-    static const char *const names[] = {"stamps",        "three.conf",    "one.conf",
-                                        "thousand.conf", "external.conf", "stripped.so",
-                                        "guardian.conf"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        unlink(scratch("%s", names[i]));
-    rmdir(bench.directory);
-}
 
 static const struct part {
     const char *name;
     void (*measure)(void);
 } parts[] = {
-    {"startup", bench_startup},
-    {"latency", bench_latency},
-    {"hooks", bench_hooks},
-    {"instructions", bench_instructions},
-    {"size", bench_size},
-    {"guardian", bench_guardian},
-    {"forks", bench_forks},
-    {"drain", bench_drain},
-    {"drain-cost", bench_drain_cost},
+    {"start", bench_start},       {"steady", bench_steady}, {"statements", bench_statements},
+    {"services", bench_services}, {"memory", bench_memory}, {"latency", bench_latency},
+    {"hooks", bench_hooks},       {"drain", bench_drain},   {"drain-cost", bench_drain_cost},
+    {"guardian", bench_guardian}, {"size", bench_size},
 };
+
+/* ---- words ------------------------------------------------------------------------------------
+ */
+
+static char *formatted(const char *folder, const char *format, va_list arguments)
+{
+    char *name, *path;
+    if (vasprintf(&name, format, arguments) < 0)
+        abort();
+    if (folder == NULL)
+        return name;
+    if (asprintf(&path, "%s/%s", folder, name) < 0)
+        abort();
+    free(name);
+    return path;
+}
+
+#define FORMATTED(function, folder)                                                                \
+    char *function(const char *format, ...)                                                        \
+    {                                                                                              \
+        va_list arguments;                                                                         \
+        va_start(arguments, format);                                                               \
+        char *text = formatted(folder, format, arguments);                                         \
+        va_end(arguments);                                                                         \
+        return text;                                                                               \
+    }
+FORMATTED(words, NULL)
+FORMATTED(built, bench.build)
+FORMATTED(scratch, bench.directory)
+
+/* ---- parts ------------------------------------------------------------------------------------
+ */
+
+/* Whether a name is among those in a list with commas; NULL: all are. */
+static bool is_wanted(const char *name, const char *list)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; at != NULL;
+         at = strchr(at, ',') == NULL ? NULL : strchr(at, ',') + 1)
+        if (strcspn(at, ",") == length && strncmp(at, name, length) == 0)
+            return true;
+    return list == NULL;
+}
+
+static bool is_known(const char *name, size_t length)
+{
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        if (strlen(parts[i].name) == length && strncmp(parts[i].name, name, length) == 0)
+            return true;
+    return false;
+}
+
+static void check_list(const char *list)
+{
+    for (const char *at = list; at != NULL;
+         at = strchr(at, ',') == NULL ? NULL : strchr(at, ',') + 1) {
+        if (is_known(at, strcspn(at, ",")))
+            continue;
+        fprintf(stderr, "bench: no part \"%.*s\"; there are:", (int)strcspn(at, ","), at);
+        for (size_t i = 0; i < COUNT_OF(parts); i++)
+            fprintf(stderr, " %s", parts[i].name);
+        fputs("\n", stderr);
+        exit(64);
+    }
+}
 
 static void measure(const char *only)
 {
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (only == NULL || strncmp(parts[i].name, only, strlen(only)) == 0)
-            parts[i].measure();
+    begin_table();
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        if (!is_wanted(parts[i].name, only))
+            continue;
+        begin_part(parts[i].name);
+        parts[i].measure();
+        await_quiet();
+    }
+    end_table();
+}
+
+/* ---- one run ----------------------------------------------------------------------------------
+ */
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+/* Everything that was started comes to us when its parent ends: until there is none left. */
+static void kill_children(void)
+{
+    const char *path = words("/proc/self/task/%d/children", (int)getpid());
+    for (pid_t child = 1; child > 0;) {
+        FILE *file = fopen(path, "re");
+        if (file == NULL || fscanf(file, "%d", &child) != 1) /* NOLINT(cert-err34-c) */
+            child = 0;
+        if (file != NULL)
+            fclose(file);
+        if (child > 0 && kill(child, SIGKILL) == 0)
+            await(child, NULL);
+    }
+}
+
+/* Measured in a child, so that an end by ^C leaves neither processes nor files either. Returns the
+ * exit status. */
+static int run(const char *only)
+{
+    sigset_t set, before;
+    int signo = SIGCHLD, status = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        prctl(PR_SET_CHILD_SUBREAPER, 1); /* guardians come here: see await_quiet */
+        measure(only);
+        exit(0);
+    }
+    while (signo == SIGCHLD && waitpid(pid, &status, WNOHANG) == 0)
+        sigwait(&set, &signo);
+    kill_children();
+    nftw(bench.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (status != 0)
+        fprintf(stderr, "bench: ended before its last row, wait status 0x%x\n", (unsigned)status);
+    return signo != SIGCHLD ? 128 + signo : status != 0;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
         {"json", no_argument, NULL, 'j'}, {"only", required_argument, NULL, 'o'}, {0}};
-    bool json = false;
     const char *only = NULL;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (option == 'j')
-            json = true;
+            bench.json = true;
         else if (option == 'o')
             only = optarg;
         else
             return 64;
     }
     if (optind + 1 != argc) {
-        fprintf(stderr, "usage: bench [--json] [--only PART] BUILD\n");
+        fprintf(stderr, "usage: bench [--json] [--only PART,...] BUILD\n");
         return 64;
     }
+    check_list(only);
     bench.build = realpath(argv[optind], NULL);
     strcpy(bench.directory, "/tmp/grace-bench-XXXXXX");
     if (bench.build == NULL || mkdtemp(bench.directory) == NULL) {
         perror("bench");
-        return 0;
+        return 1;
     }
-    measure(only);
-    print_rows(json);
-    remove_scratch();
-    return 0;
+    return run(only);
 }

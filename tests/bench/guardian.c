@@ -4,153 +4,99 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "programs/stamp.h"
 
-#define RUNS      50
+#define ROUNDS    50
+#define SECONDS   30
 #define SETTLE_US 300000
-#define IDLE_US   2000000
-
-/* Its last argument is the pid of its owner. */
-static int watches(const char *pid, pid_t owner)
-{
-    char path[300], words[8192] = "", expected[16];
-    snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    size_t length = fread(words, 1, sizeof words - 1, file);
-    fclose(file);
-    size_t last = (size_t)snprintf(expected, sizeof expected, "%d", (int)owner) + 1;
-    return strcmp(words, "grace-guardian") == 0 && length > last &&
-           memcmp(words + length - last, expected, last) == 0;
-}
-
-static pid_t guardian_of(pid_t owner)
-{
-    pid_t found = 0;
-    for (double limit = now_us() + 5e6; found == 0 && now_us() < limit;) {
-        DIR *proc = opendir("/proc");
-        for (struct dirent *entry; proc != NULL && (entry = readdir(proc)) != NULL;)
-            if (watches(entry->d_name, owner))
-                found = atoi(entry->d_name);
-        if (proc != NULL)
-            closedir(proc);
-    }
-    return found;
-}
-
-/* The sum of the numbers behind a name at the beginning of the lines of a file. */
-static double sum_in(const char *path, const char *name)
-{
-    char line[512];
-    double sum = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return NO_FIGURE;
-    while (fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, name, strlen(name)) == 0)
-            sum += strtod(strchr(line, ':') + 1, NULL);
-    fclose(file);
-    return sum;
-}
+#define MINUTE_US 60e6
 
 static double switches(pid_t pid)
 {
-    char path[300];
     double sum = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *tasks = opendir(path);
-    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)pid, entry->d_name);
-        sum += sum_in(path, "voluntary_ctxt_switches");
-    }
-    if (tasks != NULL)
-        closedir(tasks);
+    DIR *tasks = opendir(words("/proc/%d/task", (int)pid));
+    if (tasks == NULL)
+        return NO_FIGURE;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+        if (entry->d_name[0] != '.')
+            sum += sum_in(words("/proc/%d/task/%s/status", (int)pid, entry->d_name),
+                          "voluntary_ctxt_switches");
+    closedir(tasks);
     return sum;
 }
 
-static void pause_us(useconds_t time)
-{
-    for (double end = now_us() + time, now; (now = now_us()) < end;)
-        usleep((useconds_t)(end - now));
-}
+/* ---- kill -9 to the first hook ----------------------------------------------------------------
+ */
 
-static void measure_rest(const struct way *graced, const char *const *argv)
+/* `subject`: the way. Without libgrace the benchmark itself runs the command at the end. */
+static double once(struct series *series)
 {
-    char path[64];
-    pid_t pid = start_ready(graced, argv), guardian = guardian_of(pid);
-    pause_us(SETTLE_US);
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)guardian);
-    struct row memory = {.name = "guardian: private memory",
-                         .unit = "KiB",
-                         .figure = guardian == 0 ? NO_FIGURE : sum_in(path, "Private_"),
-                         .floor = NO_FIGURE,
-                         .ratio = NO_FIGURE,
-                         .budget = "<= 1.5 MiB"};
-    memory.within = memory.figure != NO_FIGURE && memory.figure <= 1536;
-    add_row(&memory);
-
-    double before = switches(guardian);
-    pause_us(IDLE_US);
-    struct row waking = {.name = "guardian: wake-ups in 2 s of nothing",
-                         .unit = "",
-                         .figure = guardian == 0 ? NO_FIGURE : switches(guardian) - before,
-                         .floor = NO_FIGURE,
-                         .ratio = NO_FIGURE,
-                         .budget = "0"};
-    waking.within = waking.figure == 0;
-    add_row(&waking);
-    kill(pid, SIGKILL);
-    await(pid);
-}
-
-/* Microseconds from kill -9 to the first line of a command; `run` starts it where nobody else
- * does. */
-static double once(const struct way *way, const char *const *argv, const char *const *run)
-{
+    const struct way *way = series->subject;
+    const char *const poller[] = {built("tests/bench/programs/poller"), NULL};
+    const char *const stamp[] = {built("tests/bench/programs/stamp"), NULL};
     volatile struct stamps *stamps = shared_stamps();
-    pid_t pid = start_ready(way, argv);
-    if (run == NULL)
-        guardian_of(pid);
+    pid_t pid = start_ready(way, poller, true);
+    if (pid < 0 || (way->preload != NULL && guardian_of(pid) == 0))
+        return NO_FIGURE;
     pause_us(2000); /* all are at their posts */
-    double begin = now_us();
+    double killed = now_us();
     kill(pid, SIGKILL);
-    await(pid);
-    if (run != NULL)
-        await(start(&(struct way){.preload = NULL}, run, -1));
-    while (stamps->count == 0 && now_us() < begin + 5e6)
+    await(pid, NULL);
+    if (way->preload == NULL)
+        await(start(&bare, stamp, -1), NULL);
+    while (stamps->count == 0 && now_us() < killed + 5e6)
         usleep(50);
-    return stamps->count > 0 ? (double)stamps->first_ns / 1e3 - begin : NO_FIGURE;
+    return stamps->count > 0 ? (double)stamps->first_ns / 1e3 - killed : NO_FIGURE;
 }
+
+static void add_latency(const struct way *graced)
+{
+    static struct series figure, floor;
+    figure = (struct series){.once = once, .subject = graced};
+    floor = (struct series){.once = once, .subject = &bare};
+    measure_in_turns((struct series *[]){&figure, &floor}, 2, ROUNDS, SECONDS);
+    add_row(
+        &(struct row){.name = "kill -9 to first external hook",
+                      .unit = "us",
+                      .figure = &figure,
+                      .floor = &floor,
+                      .remark = "floor: the parent waits for the program and spawns the command"});
+}
+
+/* ---- at rest ----------------------------------------------------------------------------------
+ */
 
 void bench_guardian(void)
 {
-    char *command = built("tests/bench/programs/stamp"), settings[512];
-    snprintf(settings, sizeof settings, "command = [\"%s\"];", command);
+    static struct series memory, wakes;
+    const char *hook = words("command = [\"%s\"];", built("tests/bench/programs/stamp"));
     const struct way graced = {.preload = built("libgrace.so"),
-                               .config = write_config("guardian.conf", 1, settings)};
-    const struct way bare = {.preload = NULL};
+                               .config = write_config("killed.conf", "", 1, hook)};
     const char *const poller[] = {built("tests/bench/programs/poller"), NULL};
-    const char *const stamp[] = {command, NULL};
-    measure_rest(&graced, poller);
+    pid_t pid = start_ready(&graced, poller, true), guardian = pid > 0 ? guardian_of(pid) : 0;
+    if (guardian == 0)
+        memory.missing = wakes.missing = "no guardian came";
+    pause_us(SETTLE_US);
+    double since = now_us(), before = switches(guardian);
+    add_figure(&memory, guardian > 0
+                            ? sum_in(words("/proc/%d/smaps_rollup", (int)guardian), "Private_")
+                            : NO_FIGURE);
+    add_row(&(struct row){.name = "guardian: private memory",
+                          .unit = "KiB",
+                          .figure = &memory,
+                          .budget = {.of = OF_FIGURE, .most = 1536}});
 
-    double figures[RUNS], floors[RUNS];
-    for (int i = 0; i < RUNS; i++) {
-        figures[i] = once(&graced, poller, NULL);
-        floors[i] = once(&bare, poller, stamp);
-    }
-    struct row row = {.name = "kill -9 to first external hook",
-                      .unit = "us",
-                      .ratio = NO_FIGURE,
-                      .figure = median(figures, RUNS),
-                      .floor = median(floors, RUNS),
-                      .within = -1,
-                      .remark = "floor: the parent waits for the program and spawns the command"};
-    add_row(&row);
+    add_latency(&graced); /* others die meanwhile: nothing to this guardian */
+    pause_us(since + MINUTE_US - now_us());
+    add_figure(&wakes, guardian > 0 ? switches(guardian) - before : NO_FIGURE);
+    add_row(&(struct row){.name = "guardian: wake-ups in a minute of nothing",
+                          .unit = "",
+                          .figure = &wakes,
+                          .budget = {.of = OF_FIGURE},
+                          .remark = "whoever asks it (grace ps) wakes it, too"});
+    if (pid > 0)
+        kill(pid, SIGKILL);
+    await(pid, NULL);
 }

@@ -1,8 +1,5 @@
-/*
- * Instructions of a malloc and putc loop with libgrace against without, before any stop. Counted by
- * the processor where it can, else by valgrind; what the start costs is taken off by counting a
- * loop of nothing, too.
- */
+/* Instructions of a program in user mode: counted by the processor where it can, else by valgrind.
+ * They hardly depend on what else the machine does. */
 #include "bench.h"
 
 #include <linux/perf_event.h>
@@ -12,9 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define COUNT "400000"
+#define VALGRIND "/usr/bin/valgrind"
 
-static double by_processor(const struct way *way, const char *const *argv)
+static long open_counter(void)
 {
     struct perf_event_attr what;
     memset(&what, 0, sizeof what);
@@ -26,73 +23,69 @@ static double by_processor(const struct way *way, const char *const *argv)
     what.inherit = 1;
     what.disabled = 1;
     what.enable_on_exec = 1;
-    long counter = syscall(SYS_perf_event_open, &what, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-    if (counter < 0)
-        return NO_FIGURE;
+    return syscall(SYS_perf_event_open, &what, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static double by_processor(const struct way *way, const char *const *argv, int counter)
+{
     uint64_t count = 0;
-    await(start(way, argv, -1));
-    ssize_t got = read((int)counter, &count, sizeof count);
-    close((int)counter);
+    await(start(way, argv, -1), NULL);
+    ssize_t got = read(counter, &count, sizeof count);
+    close(counter);
     return got == (ssize_t)sizeof count && count > 0 ? (double)count : NO_FIGURE;
 }
 
-/* valgrind starts env, and env the program: so libgrace is loaded into the program alone, whose
- * count comes last. */
+/* valgrind starts env, and env the program, so that libgrace is loaded into the program alone. Not
+ * counted: what it starts. */
 static double by_valgrind(const struct way *way, const char *const *argv)
 {
-    char command[1024], line[512];
-    double count = NO_FIGURE;
-    snprintf(command, sizeof command,
-             "valgrind --tool=callgrind --callgrind-out-file=/dev/null --trace-children=yes "
-             "/usr/bin/env %s%s %s %s 2>&1",
-             way->preload != NULL ? "LD_PRELOAD=" : "", way->preload != NULL ? way->preload : "",
-             argv[0], argv[1]);
-    FILE *output = popen(command, "r"); /* NOLINT(cert-env33-c) */
-    while (output != NULL && fgets(line, sizeof line, output) != NULL) {
-        const char *collected = strstr(line, "Collected : ");
-        if (collected != NULL)
-            count = atof(collected + 12);
+    static char output[65536];
+    const char *line[16] = {
+        VALGRIND,      "--tool=callgrind",     "--callgrind-out-file=/dev/null",
+        "--log-fd=1",  "--trace-children=yes", "--trace-children-skip=*/grace,*/nothing",
+        "/usr/bin/env"};
+    size_t count = 7;
+    if (way->preload != NULL)
+        line[count++] = words("LD_PRELOAD=%s", way->preload);
+    if (way->config != NULL)
+        line[count++] = words("GRACE_CONFIG=%s", way->config);
+    for (; *argv != NULL && count < COUNT_OF(line) - 1; argv++)
+        line[count++] = *argv;
+    if (output_of(&bare, line, output, sizeof output) != 0)
+        return NO_FIGURE;
+    /* The program's own process is the first that speaks: forked children count from its start on.
+     */
+    const char *own = words("%.*s", (int)strcspn(output, " "), output);
+    for (const char *at = output; (at = strstr(at, own)) != NULL; at += strlen(own)) {
+        const char *end = strchr(at, '\n'), *collected = strstr(at, "Collected : ");
+        if (collected != NULL && (end == NULL || collected < end))
+            return atof(collected + strlen("Collected : "));
     }
-    if (output != NULL)
-        pclose(output);
-    return count;
+    return NO_FIGURE;
 }
 
-typedef double counter(const struct way *, const char *const *);
-
-static double loop_alone(counter *count, const struct way *way)
+double instructions(const struct way *way, const char *const *argv)
 {
-    const char *const none[] = {built("tests/bench/programs/loop"), "0", NULL};
-    const char *const many[] = {built("tests/bench/programs/loop"), COUNT, NULL};
-    double start_up = count(way, none), all = count(way, many);
-    return start_up == NO_FIGURE || all == NO_FIGURE ? NO_FIGURE : all - start_up;
+    long counter = open_counter();
+    if (counter >= 0)
+        return by_processor(way, argv, (int)counter);
+    return access(VALGRIND, X_OK) == 0 ? by_valgrind(way, argv) : NO_FIGURE;
 }
 
-void bench_instructions(void)
+const char *instructions_by(void)
 {
-    const struct way bare = {.preload = NULL}, graced = {.preload = built("libgrace.so")};
-    struct row row = {.name = "instructions of a malloc and putc loop",
-                      .unit = "M",
-                      .ratio = NO_FIGURE,
-                      .floor = NO_FIGURE,
-                      .figure = NO_FIGURE,
-                      .budget = "1.000 +- 0.001",
-                      .within = -1,
-                      .remark = "counted by the processor"};
-    counter *count = by_processor;
-    double figure = loop_alone(count, &graced);
-    if (figure == NO_FIGURE && access("/usr/bin/valgrind", X_OK) == 0) {
-        row.remark = "counted by valgrind";
-        count = by_valgrind;
-        figure = loop_alone(count, &graced);
-    }
-    double floor = figure == NO_FIGURE ? NO_FIGURE : loop_alone(count, &bare);
-    if (figure == NO_FIGURE || floor == NO_FIGURE) {
-        row.remark = "not counted: the processor does not, and valgrind is not installed";
-    } else {
-        row.figure = figure / 1e6;
-        row.floor = floor / 1e6;
-        row.within = figure / floor > 0.999 && figure / floor < 1.001;
-    }
-    add_row(&row);
+    long counter = open_counter();
+    if (counter >= 0)
+        close((int)counter);
+    return counter >= 0 ? "counted by the processor, with its children's"
+           : access(VALGRIND, X_OK) == 0
+               ? "counted by callgrind: its own, without its children's"
+               : "not counted: the processor does not here, and valgrind is not installed";
+}
+
+double instructions_each(const struct way *way, const char *const *none, const char *const *many,
+                         int count)
+{
+    double start_up = instructions(way, none), all = instructions(way, many);
+    return start_up == NO_FIGURE || all == NO_FIGURE ? NO_FIGURE : (all - start_up) / count;
 }

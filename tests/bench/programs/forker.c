@@ -1,5 +1,6 @@
 /* Children one after the other: forker WAY COUNT MEGABYTES EXECUTABLE. Prints the nanoseconds that
- * each took, from the fork to the end of the wait. What happens beside its start is over by then. */
+ * each took, from the fork to the end of the wait. What happens beside its start is over by then.
+ */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
