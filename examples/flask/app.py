@@ -44,7 +44,7 @@ def report():
     """A request that takes its time: a stop may come in the middle of it."""
     with open(os.environ.get("REPORTS_LOG", os.devnull), "a", encoding="utf-8") as log:
         log.write("begun\n")
-    time.sleep(0.5)
+    time.sleep(float(os.environ.get("REPORT_SECONDS", "0.5")))
     return "report\n"
 
 
