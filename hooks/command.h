@@ -73,7 +73,8 @@ struct grace_command_result {
  * closed. Async-signal-safe and thread-safe. The caller must be able to wait for its own children:
  * where it ignores SIGCHLD, how the command ended is not known, and counts as GRACE_OUTCOME_STATUS
  * with detail -1. On kernels without pidfd (before 5.3) the end is seen up to 20 ms late. A command
- * that was killed and is not gone when the time is over (a busy machine) is left to the caller's wait.
+ * that was killed and is not gone when the time is over (a busy machine) is left to the caller's
+ * wait.
  */
 void grace_command_run(const struct grace_command *command, char *const *envp, uint32_t timeout_ms,
                        struct grace_command_result *result);
