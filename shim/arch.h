@@ -308,6 +308,8 @@ static inline long grace_context_number_behind(const ucontext_t *context)
                 at += at[1] & 0x40 ? 4 : 3; /* mov offset(%esp), register */
             else if (at[0] == 0x89 && at[1] >= 0xc0 && (at[1] & 7) != 0)
                 at += 2; /* mov register, register */
+            else if (at[0] > 0xb8 && at[0] <= 0xbf)
+                at += 5; /* mov $number, register */
             else
                 break;
         }

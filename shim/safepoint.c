@@ -15,16 +15,13 @@
  * (dl_iterate_phdr's callback; a FILE's lock in fopencookie). pthread_create needs neither.
  *
  * The same question about the calling thread itself (exit called inside a handler) is answered by
- * looking for signal frames on its stack: each holds the context that it interrupted.
+ * looking for signal frames on its stack (frames.c): each holds the context that it interrupted.
  */
 #include "shim.h"
 
 #include <link.h>
-#include <pthread.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/uio.h>
 
 #include "arch.h"
 #include "object.h"
@@ -304,116 +301,20 @@ bool grace_safepoint_at(const ucontext_t *context)
     return !lock_wait;
 }
 
-/* ---- signal frames on the caller's own stack ----------------------------------------------- */
-
-#if defined(__x86_64__)
-
-/* What the kernel puts on the stack for a handler: arch/x86/include/asm/sigframe.h, struct
- * rt_sigframe. The address to return to is libc's restorer, whose instructions every unwinder
- * knows. */
-struct frame {
-    uintptr_t restorer;
-    ucontext_t context;
-};
-/* The kernel's ucontext ends before libc's larger sigset_t; only what both have is looked at. */
-#define FRAME_SIZE (offsetof(struct frame, context) + offsetof(ucontext_t, uc_sigmask) + 8)
-
-static bool read_memory(uintptr_t address, void *buffer, size_t size)
-{
-    struct iovec local = {buffer, size}, remote = {(void *)address, size};
-    /* By this thread's number: the main thread may be gone, and its memory with it. */
-    return syscall(SYS_process_vm_readv, grace_gettid(), &local, 1L, &remote, 1L, 0L) == (long)size;
-}
-
-static bool is_restorer(uintptr_t address)
-{
-    static const unsigned char code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
-    unsigned char bytes[sizeof code];
-    return read_memory(address, bytes, sizeof bytes) && memcmp(bytes, code, sizeof code) == 0;
-}
-
-static bool looks_like_frame(const struct frame *frame)
-{
-    const ucontext_t *context = &frame->context;
-    uint16_t code_segment = (uint16_t)(context->uc_mcontext.gregs[REG_CSGSFS] & 0xffff);
-    return (context->uc_flags & ~7ul) == 0 && context->uc_link == NULL && code_segment == 0x33 &&
-           frame->restorer > 4096 && is_restorer(frame->restorer);
-}
-
-const ucontext_t *grace_safepoint_below(const ucontext_t *context)
-{
-    const struct frame *frame = (const struct frame *)grace_context_sp(context);
-    return frame->restorer > 4096 && is_restorer(frame->restorer) ? &frame->context : NULL;
-}
-
-/* The end of the stack that `sp` is on; SIZE beyond which nobody looks. */
-#define LOOK_AT_MOST (8u << 20)
-static uintptr_t stack_end(uintptr_t sp)
-{
-    stack_t alternate;
-    uintptr_t limit = sp + LOOK_AT_MOST, self = (uintptr_t)pthread_self();
-    if (sigaltstack(NULL, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK) &&
-        sp - (uintptr_t)alternate.ss_sp < alternate.ss_size)
-        return (uintptr_t)alternate.ss_sp + alternate.ss_size;
-    if (grace_gettid() == grace_getpid())
-        return sp < (uintptr_t)grace_shim.stack_end && (uintptr_t)grace_shim.stack_end < limit
-                   ? (uintptr_t)grace_shim.stack_end
-                   : limit;
-    /* libc keeps a thread's own descriptor at the top of its stack. */
-    return sp < self && self < limit ? self : limit;
-}
-
-/* The first signal frame between sp and end. Returns 1 and fills `found` and its address, 0 when
- * there is none, -1 when the stack cannot be read. Read through the kernel: where the stack ends
- * is only guessed for threads that libc did not make. */
-static int find_frame(uintptr_t sp, uintptr_t end, struct frame *found)
-{
-    enum { WORDS = 128 };
-    uintptr_t words[WORDS];
-    for (uintptr_t at = sp & ~(uintptr_t)7, first = at; at < end; at += sizeof words) {
-        size_t size = end - at < sizeof words ? (end - at) & ~(uintptr_t)7 : sizeof words;
-        if (!read_memory(at, words, size))
-            return at == first ? -1 : 0;
-        for (size_t i = 0; i < size / sizeof *words; i++) {
-            if (words[i] < 4096 || words[i] >> 47 != 0)
-                continue; /* no code is there */
-            if (i + 2 < size / sizeof *words && words[i + 2] != 0)
-                continue; /* uc_link is zero */
-            if (read_memory(at + i * sizeof *words, found, FRAME_SIZE) && looks_like_frame(found))
-                return 1;
-        }
-    }
-    return 0;
-}
+/* ---- the calling thread -------------------------------------------------------------------- */
 
 bool grace_safepoint_here(void)
 {
     uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
     for (int depth = 0; depth < 16; depth++) {
-        struct frame frame;
-        int found = find_frame(sp, stack_end(sp), &frame);
-        if (found <= 0)
-            return found == 0;
-        if (!grace_safepoint_at(&frame.context))
+        const ucontext_t *context;
+        if (!grace_frame_find(sp, &context))
             return false;
-        sp = grace_context_sp(&frame.context);
+        if (context == NULL)
+            return true;
+        if (!grace_safepoint_at(context))
+            return false;
+        sp = grace_context_sp(context);
     }
     return false; /* deeper than any real program: take no risk */
 }
-
-#else
-
-const ucontext_t *grace_safepoint_below(const ucontext_t *context)
-{
-    (void)context;
-    return NULL;
-}
-
-bool grace_safepoint_here(void)
-{
-    /* Signal frames are not told here; a thread on its alternate stack is in a handler for sure. */
-    stack_t alternate;
-    return sigaltstack(NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK);
-}
-
-#endif

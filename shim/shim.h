@@ -13,6 +13,7 @@
  *   descriptors.c  signalfd: a signal is read after its announcement
  *   kept.c         signals that wait for the announcement, and `deliver`
  *   safepoint.c    whether an interrupted thread holds none of libc's locks
+ *   frames.c       signal frames on the calling thread's own stack
  *   launch.c       starting the conductor out of a signal handler, at a safe point
  *   stop.c         one stop: who leads it, who waits, when it is over
  *   conductor.c    leading: phases, hooks, deadline, log
@@ -203,17 +204,24 @@ void grace_safepoint_setup(void);
 /* Whether the thread that was interrupted at this context holds none of libc's locks. */
 bool grace_safepoint_at(const ucontext_t *context);
 
-/* Where a handler was called that stands at `context` and has not begun: of two signals that come
- * at once the kernel calls the second one's handler first, over the first one's. NULL: it is none,
- * or not known. Async-signal-safe. */
-const ucontext_t *grace_safepoint_below(const ucontext_t *context);
-
 /* Whether the code at an address, and just before it, is libc's or malloc's. Async-signal-safe. */
 bool grace_safepoint_is_libc(uintptr_t address);
 
 /* The same for the calling thread itself: true in normal context; inside signal handlers (found on
  * its stack) true when each of them interrupted it at a safe point. Async-signal-safe. */
 bool grace_safepoint_here(void);
+
+/* ---- frames.c ------------------------------------------------------------------------------ */
+
+/* The first signal frame above `sp`, an address on the calling thread's stack: *context is what its
+ * handler interrupted, of which only the registers are looked at; NULL when there is none. Returns
+ * false when the stack cannot be read. Async-signal-safe. */
+bool grace_frame_find(uintptr_t sp, const ucontext_t **context);
+
+/* Where a handler was called that stands at `context` and has not begun: of two signals that come
+ * at once the kernel calls the second one's handler first, over the first one's. NULL: it is none.
+ * Async-signal-safe. */
+const ucontext_t *grace_frame_below(const ucontext_t *context);
 
 /* ---- launch.c ------------------------------------------------------------------------------ */
 

@@ -296,7 +296,7 @@ static bool sent_to_itself(const siginfo_t *info, const ucontext_t *context)
     if (!by_call || info->si_pid != grace_getpid())
         return false;
     while (!is_behind_call(context))
-        if ((context = grace_safepoint_below(context)) == NULL)
+        if ((context = grace_frame_below(context)) == NULL)
             return false;
     return true;
 }
