@@ -3,8 +3,11 @@
  * owner exits. Each writes itself into the ledger as it begins, since it shares that memory, and
  * strikes itself out before an exec or at its end.
  *
- * Through pthread_atfork, because libc's own daemon() forks where no wrapper of fork sees it. The
- * children of vfork, posix_spawn, system and popen are never told: they share our memory, and exec.
+ * The order of a fork comes to its child on the stack, in the frame of our wrapper: the parent
+ * writes to no page of its own for it, since after a fork each first write to one has it copied.
+ * Only where libc itself forks (daemon, forkpty) no wrapper of fork sees it, and handlers of
+ * pthread_atfork do the same. The children of vfork, posix_spawn, system and popen are never told:
+ * they share our memory, and exec.
  */
 #include "shim.h"
 
@@ -25,10 +28,7 @@
  * in each child, for its thread id, so it is copied anyway, and libc never frees it.
  */
 static __thread struct {
-    int32_t pid; /* of this process, when fork made it; 0: it did not */
-    /* The order of the fork that is under way, which its child inherits. Two threads that fork at
-     * the same moment may get the same: neither is the last then. */
-    _Atomic uint32_t order;
+    int32_t pid;                  /* of this process, when fork made it; 0: it did not */
     struct grace_lineage lineage; /* from the process that libgrace was loaded into */
 } in_main_thread __attribute__((tls_model("initial-exec")));
 
@@ -37,43 +37,28 @@ static __typeof__(in_main_thread) *mine GRACE_SEEN_BY_CHILDREN(mine);
 /* When libgrace was loaded: what this program started is not older. For a pid file only. */
 static uint64_t loaded;
 
-/* The thread that is in libc's daemon(), from where the parent leaves by an _exit that no wrapper
- * sees; 0: none. And whom it left to. */
-static _Atomic int32_t in_daemon GRACE_SEEN_BY_CHILDREN(in_daemon), left_to;
+/* The calling thread is in a function of libc's that forks. */
+static __thread struct {
+    enum grace_forking call;
+    uint32_t order;
+    int32_t left_to; /* whom daemon() handed over to */
+} in_libc __attribute__((tls_model("initial-exec")));
 
-static void go_to_fork(void)
+GRACE_IN_CHILDREN uint32_t grace_child_order(void)
 {
-    uint32_t forked =
-        atomic_fetch_add_explicit(&grace_shim.ledger->forked, 1, memory_order_relaxed);
-    atomic_store_explicit(&mine->order, forked + 1, memory_order_relaxed);
+    if (mine == NULL || in_libc.call != GRACE_FORK)
+        return 0;
+    return atomic_fetch_add_explicit(&grace_shim.ledger->forked, 1, memory_order_relaxed) + 1;
 }
 
-GRACE_IN_CHILDREN static void begin_as_child(void)
+GRACE_IN_CHILDREN void grace_child_begins(uint32_t order)
 {
     struct grace_lineage *lineage = &mine->lineage;
     mine->pid = grace_getpid();
     if (lineage->depth < GRACE_LEDGER_LINEAGE)
         lineage->depth++;
-    lineage->orders[lineage->depth - 1] = atomic_load_explicit(&mine->order, memory_order_relaxed);
+    lineage->orders[lineage->depth - 1] = order;
     grace_successor_begin(grace_shim.ledger, mine->pid, lineage);
-}
-
-static void go_on_as_parent(void)
-{
-    if (atomic_load_explicit(&in_daemon, memory_order_relaxed) != 0 &&
-        atomic_load_explicit(&in_daemon, memory_order_relaxed) == grace_gettid())
-        atomic_store_explicit(&left_to, grace_stop_hands_over(true), memory_order_relaxed);
-}
-
-void grace_children_setup(void)
-{
-    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
-        return;
-    atomic_store(&grace_shim.ledger->depth, 0); /* after an exec lineages begin anew */
-    if (grace_shim.plan->pidfile != NULL)
-        loaded = grace_process_clock();
-    mine = &in_main_thread;
-    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }
 
 /* A vfork's child has our memory, and its own pid. */
@@ -171,12 +156,35 @@ int grace_owner_hands_over(bool to_any_child)
     return successor;
 }
 
-/* ---- libc's daemon() ------------------------------------------------------------------------- */
+/* ---- where libc forks ------------------------------------------------------------------------ */
 
-void grace_daemon_begins(void)
+static void go_to_fork(void)
 {
-    if (grace_is_owner())
-        atomic_store_explicit(&in_daemon, grace_gettid(), memory_order_relaxed);
+    enum grace_forking call = in_libc.call;
+    if (call == GRACE_FORK)
+        return;
+    in_libc.call = GRACE_FORK;
+    in_libc.order = grace_child_order();
+    in_libc.call = call;
+}
+
+/* From daemon() the parent leaves by an _exit that no wrapper sees. */
+static void go_on_as_parent(void)
+{
+    if (in_libc.call == GRACE_DAEMON)
+        in_libc.left_to = grace_stop_hands_over(true);
+}
+
+GRACE_IN_CHILDREN static void begin_as_child(void)
+{
+    if (in_libc.call != GRACE_FORK)
+        grace_child_begins(in_libc.order);
+}
+
+void grace_libc_forks(enum grace_forking call)
+{
+    if (mine != NULL)
+        in_libc.call = call;
 }
 
 /* In the parent only when there was no fork, and an elder child was taken for the daemon. */
@@ -190,12 +198,26 @@ static void take_back(int32_t self, int32_t from)
     log_change(from, self, "daemon() failed");
 }
 
-void grace_daemon_over(bool failed)
+void grace_libc_has_forked(bool failed)
 {
-    if (atomic_load_explicit(&in_daemon, memory_order_relaxed) == 0)
-        return; /* never begun */
-    int32_t from = atomic_exchange_explicit(&left_to, 0, memory_order_relaxed);
-    atomic_store_explicit(&in_daemon, 0, memory_order_relaxed);
+    if (in_libc.call == GRACE_FORK)
+        return;
+    int32_t from = in_libc.left_to;
+    in_libc.left_to = 0;
+    in_libc.call = GRACE_FORK;
     if (failed && from != 0)
         take_back(grace_getpid(), from);
+}
+
+/* ---- at load --------------------------------------------------------------------------------- */
+
+void grace_children_setup(void)
+{
+    if (!grace_shim.plan->daemonize || grace_shim.plan->hook_count == 0)
+        return;
+    atomic_store(&grace_shim.ledger->depth, 0); /* after an exec lineages begin anew */
+    if (grace_shim.plan->pidfile != NULL)
+        loaded = grace_process_clock();
+    mine = &in_main_thread;
+    pthread_atfork(go_to_fork, go_on_as_parent, begin_as_child);
 }

@@ -91,6 +91,11 @@ bool grace_owed_prepare(int left_by);
 /* Have forked children write themselves into the ledger. Constructor only. */
 void grace_children_setup(void);
 
+/* Before a fork: its order, 0 where nobody is to know of it. And in its child, if that is not 0.
+ * Async-signal-safe. */
+uint32_t grace_child_order(void);
+void grace_child_begins(uint32_t order);
+
 /* A forked child is about to exec or to end: no successor any more. True when it was one; then,
  * after an exec that failed, it returns. False also when it has just become the owner.
  * Async-signal-safe. */
@@ -102,9 +107,11 @@ void grace_child_returns(void);
  * `to_any_child`, for an end with status 0, else a child. Async-signal-safe. */
 int grace_owner_hands_over(bool to_any_child);
 
-/* The calling thread enters libc's daemon(), and is back from there, in whatever process. */
-void grace_daemon_begins(void);
-void grace_daemon_over(bool failed);
+/* The calling thread enters a function of libc's that forks by itself, and is back from there, in
+ * whatever process. */
+enum grace_forking { GRACE_FORK /* none of these */, GRACE_FORKPTY, GRACE_DAEMON };
+void grace_libc_forks(enum grace_forking call);
+void grace_libc_has_forked(bool failed);
 
 /* ---- environment.c ------------------------------------------------------------------------- */
 
