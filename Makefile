@@ -75,7 +75,7 @@ $(BUILD)/obj/shim/exports.map: shim/exports.map Makefile | $(BUILD)/deps.built
 	$(CC) -E -P -x c -include features.h -o $@ $<
 
 $(BUILD)/libgrace.so: $(shim_obj) $(hooks_obj) $(config_obj) $(BUILD)/obj/shim/exports.map
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -nostartfiles -Wl,-soname,libgrace.so -Wl,-z,now -Wl,-z,defs \
 	    -Wl,-z,nodelete -Wl,-z,noseparate-code -Wl,--sort-section=name -Wl,-z,relro -Wl,--exclude-libs,ALL -Wl,--gc-sections \
 	    -Wl,--version-script=$(BUILD)/obj/shim/exports.map -o $@ $(filter %.o,$^)
 

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 /* Not libc's sigabbrev_np: glibc 2.32 and later only. */
-static const char *const names[] = {
+static const char names[][8] = {
     [SIGHUP] = "HUP",   [SIGINT] = "INT",       [SIGQUIT] = "QUIT", [SIGILL] = "ILL",
     [SIGTRAP] = "TRAP", [SIGABRT] = "ABRT",     [SIGBUS] = "BUS",   [SIGFPE] = "FPE",
     [SIGKILL] = "KILL", [SIGUSR1] = "USR1",     [SIGSEGV] = "SEGV", [SIGUSR2] = "USR2",
@@ -41,7 +41,7 @@ const char *grace_signal_name(int signo, char buffer[GRACE_SIGNAL_NAME_MAX])
     buffer[0] = '\0';
     if (signo <= 0 || signo > REALTIME_MAX)
         return buffer;
-    if (signo < NAMES && names[signo] != NULL) {
+    if (signo < NAMES && names[signo][0] != '\0') {
         strcpy(buffer, names[signo]);
     } else if (signo >= REALTIME_MIN) {
         strcpy(buffer, "RTMIN+");
@@ -85,7 +85,7 @@ int grace_signal_find(const char *name)
     if (strncasecmp(name, "SIG", 3) == 0)
         name += 3;
     for (int signo = 1; signo < NAMES; signo++)
-        if (names[signo] != NULL && strcasecmp(names[signo], name) == 0)
+        if (names[signo][0] != '\0' && strcasecmp(names[signo], name) == 0)
             return signo;
     for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
         if (strcasecmp(aliases[i].name, name) == 0)

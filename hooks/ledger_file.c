@@ -15,6 +15,7 @@
 #include "kernel.h"
 #include "ledger.h"
 #include "process.h"
+#include "room.h"
 
 static size_t size_for(size_t hook_count)
 {
@@ -150,7 +151,7 @@ static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerpri
 
 struct grace_ledger *grace_ledger_create_anonymous(size_t hook_count, uint64_t fingerprint)
 {
-    static struct grace_ledger nothing_owed; /* nobody else has to see it */
+    static struct grace_ledger nothing_owed GRACE_ROOM(0_ledger); /* nobody else has to see it */
     if (hook_count == 0) {
         begin(&nothing_owed, 0, fingerprint);
         return &nothing_owed;

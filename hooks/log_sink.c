@@ -27,7 +27,7 @@
 
 #include "kernel.h"
 #include "log.h"
-#include "room.h"
+#include "strings.h"
 
 /* What a descriptor is, to know it again. */
 struct identity {
@@ -39,7 +39,7 @@ struct identity {
 };
 
 static struct identity standard_error;
-static char standard_error_path[PATH_MAX] GRACE_ROOM(stderr); /* "": it cannot be opened again */
+static const char *standard_error_path; /* NULL: it cannot be opened again */
 
 /* Set once a sink took nothing for the whole of GRACE_LOG_PATIENCE_MS. Relaxed: it only shortens
  * waits. */
@@ -67,14 +67,20 @@ void grace_log_stderr_setup(void)
 {
     atomic_store_explicit(&out_of_patience, false, memory_order_relaxed);
     standard_error = identify(2);
+    standard_error_path = NULL;
     /* Only these may be opened again: opening another device can have effects of its own. */
     char terminal_settings[256];
     if (!standard_error.known || (!S_ISREG(standard_error.mode) &&
                                   grace_kernel(SYS_ioctl, 2, TCGETS, terminal_settings) != 0))
         return;
-    long length = grace_kernel(SYS_readlinkat, AT_FDCWD, "/proc/self/fd/2", standard_error_path,
-                               sizeof standard_error_path - 1);
-    standard_error_path[length > 0 ? length : 0] = '\0';
+    char *path = grace_strings_room(PATH_MAX);
+    long length = path == NULL ? 0
+                               : grace_kernel(SYS_readlinkat, AT_FDCWD, "/proc/self/fd/2", path,
+                                              PATH_MAX - 1);
+    if (length <= 0 || path[0] != '/')
+        return;
+    path[length] = '\0';
+    standard_error_path = grace_strings_keep(path);
 }
 
 /* ---- writing to a descriptor --------------------------------------------------------------- */
@@ -231,13 +237,13 @@ int grace_log_to_stderr(const char *line, size_t length)
     if (!remembered->known)
         return -1;
     /* A terminal first through a description of our own: that one cannot block. */
-    if (S_ISCHR(remembered->mode) && standard_error_path[0] == '/' &&
+    if (S_ISCHR(remembered->mode) && standard_error_path != NULL &&
         write_path(standard_error_path, 0, remembered, line, length) == 0)
         return 0;
     struct identity now = identify(2);
     if (same(&now, remembered))
         return write_quietly(2, now.mode, line, length);
-    if (standard_error_path[0] == '/')
+    if (standard_error_path != NULL)
         return write_path(standard_error_path, 0, remembered, line, length);
     return -1;
 }

@@ -13,16 +13,15 @@
 #include <unistd.h>
 
 #include "guardian.h"
-#include "hooks/room.h"
+#include "hooks/strings.h"
 #include "hooks/text.h"
 
 #define VARIABLE "LD_PRELOAD="
 #define PREFIX   (sizeof VARIABLE - 1)
 
-/* The variable as the target sees it, as it was at the start, and our entry in it: one behind the
- * other, so that most often they share a page. */
-static char strings[3 * GRACE_PRELOAD_MAX] GRACE_ROOM(environment);
-static const char *visible = "", *original = "", *entry_name = "";
+/* The variable as the target sees it, as it was at the start, and our entry in it. NULL before
+ * grace_environment_hide, "" when there is none. */
+static const char *visible, *original, *entry_name;
 
 static bool is_separator(char c)
 {
@@ -87,7 +86,8 @@ static void split(const char *value, const char *self)
     struct grace_text seen, whole;
     const char *at;
     size_t length, size = PREFIX + strlen(value) + 1;
-    if (size > GRACE_PRELOAD_MAX)
+    char *strings = grace_strings_room(3 * GRACE_PRELOAD_MAX);
+    if (size > GRACE_PRELOAD_MAX || strings == NULL)
         return; /* it could not be put back */
     grace_text_start(&seen, strings, size);
     grace_text_add(&seen, VARIABLE);
@@ -108,6 +108,7 @@ static void split(const char *value, const char *self)
             add_entry(&whole, entry_name, strlen(entry_name));
         is_first = is_first && !names_libgrace(at, length, self);
     }
+    grace_strings_take((size_t)(behind + whole.length + 1 - strings));
     original = behind;
     visible = seen.length == PREFIX ? "" : strings;
     if (whole.cut)
@@ -135,6 +136,7 @@ int grace_environment_take_guardian(char **environment)
 
 void grace_environment_hide(char **environment, const char *self)
 {
+    visible = original = entry_name = "";
     for (char **at = environment; *at != NULL; at++) {
         if (strncmp(*at, VARIABLE, PREFIX) != 0)
             continue;
@@ -152,7 +154,7 @@ void grace_environment_hide(char **environment, const char *self)
 
 char *const *grace_environment_restore(char *const *environment, char **vector, char *entry)
 {
-    if (entry_name[0] == '\0')
+    if (entry_name == NULL || entry_name[0] == '\0')
         return environment;
     const char *current = NULL;
     size_t count = 0;

@@ -22,6 +22,12 @@ const char *strerrordesc_np(int error)
     return real == NULL ? NULL : real(error);
 }
 
+/* libc's copies of pthread_atfork say by it which object registers: none, we are never unloaded.
+ * The compiler's start files have one, and with it a mapping more for each fork to copy; they are
+ * left out of libgrace.so, and in the programs of tests theirs is taken. */
+extern void *const __dso_handle __attribute__((visibility("hidden")));
+__attribute__((weak)) void *const __dso_handle = NULL;
+
 /* pthread_atfork, which each program and library has a copy of, calls this. */
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
                       void *object);

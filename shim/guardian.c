@@ -23,7 +23,8 @@
 #include "hooks/room.h"
 #include "hooks/text.h"
 
-#define STACK_SIZE (64l * 1024)
+#define STACK_SIZE       (64l * 1024)
+#define FIRST_STACK_SIZE 2048 /* starts the second, and is gone */
 
 /* How long a stop waits for a guardian that was started and is not there yet. */
 #define ARRIVAL_LIMIT_MS 2000
@@ -41,10 +42,11 @@ static struct {
     int ledger, pidfd;
 } launch;
 
-/* Among our variables: a mapping of their own would be one more for each fork to copy. The second
- * stays in use: nobody here learns when the exec is over. */
-static _Alignas(16) char first_stack[STACK_SIZE] GRACE_ROOM(first_stack);
-static _Alignas(16) char second_stack[STACK_SIZE] GRACE_ROOM(second_stack);
+/* Among our variables, what they use of both in a page or two: a mapping of their own would be one
+ * more for each fork to copy. The second stays in use: nobody here learns when the exec is over. */
+static struct {
+    _Alignas(16) char second[STACK_SIZE], first[FIRST_STACK_SIZE];
+} stacks GRACE_ROOM(guardian_stacks);
 
 /* Whether external hooks are run beside the target: by a guardian of ours, or by one that an image
  * before an exec left, and that cannot be reached from here. */
@@ -89,8 +91,8 @@ static GRACE_PLAIN void become_guardian(void *unused)
 static GRACE_PLAIN void start_second(void *unused)
 {
     (void)unused;
-    if (grace_kernel_clone(CLONE_VM, second_stack + STACK_SIZE, NULL, NULL, become_guardian, NULL) <
-        0)
+    if (grace_kernel_clone(CLONE_VM, stacks.second + STACK_SIZE, NULL, NULL, become_guardian,
+                           NULL) < 0)
         give_up();
     grace_kernel_exit(0);
 }
@@ -100,8 +102,8 @@ static bool start_processes(void)
     uint64_t mask;
     grace_kernel_block_signals(&mask);
     /* No exit signal: neither SIGCHLD nor wait() tells the target of it. */
-    long first = grace_kernel_clone(CLONE_VM | CLONE_VFORK, first_stack + STACK_SIZE, NULL, NULL,
-                                    start_second, NULL);
+    long first = grace_kernel_clone(CLONE_VM | CLONE_VFORK, stacks.first + FIRST_STACK_SIZE, NULL,
+                                    NULL, start_second, NULL);
     if (first > 0)
         while (grace_kernel(SYS_wait4, first, NULL, __WCLONE, NULL) == -EINTR)
             continue;

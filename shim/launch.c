@@ -73,8 +73,8 @@ static bool is_over(const struct grace_launch *launch)
 static void start(void *argument)
 {
     struct grace_launch *launch = argument;
-    if (is_over(launch) || grace_thread_start(launch->conductor, NULL) != 0)
-        launch->stuck();
+    if (is_over(launch) || grace_thread_start(launch->what->conductor, NULL) != 0)
+        launch->what->stuck();
 }
 
 /* Returns true when the launch is over, one way or the other. */
@@ -83,12 +83,14 @@ static bool attempt(struct grace_launch *launch, const ucontext_t *context)
     launch->looks++;
     if (context != NULL && !is_over(launch) && !grace_safepoint_at(context))
         return false;
-    grace_call_on_stack(start, launch, launch->stack_end);
+    grace_call_on_stack(start, launch, launch->what->stack_end);
     return true;
 }
 
-void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context)
+void grace_launch(struct grace_launch *launch, const struct grace_launched *what, int signo,
+                  const ucontext_t *context)
 {
+    launch->what = what;
     launch->signo = signo;
     launch->limit_ms = grace_now_ms() + GRACE_LAUNCH_LIMIT_MS;
     if (attempt(launch, context))

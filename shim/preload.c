@@ -17,14 +17,12 @@
 
 #include "drain.h"
 #include "hooks/log.h"
-#include "hooks/room.h"
+#include "hooks/strings.h"
 #include "hooks/text.h"
 #include "object.h"
 #include "resume.h"
 
-static char library_path[PATH_MAX] GRACE_ROOM(library);
-static char origin[PATH_MAX] GRACE_ROOM(origin);
-static char grace_command[PATH_MAX] GRACE_ROOM(command);
+static const char *origin; /* the folder of the library */
 static char program_name[256];
 
 static const char *value_of(char *const *environment, const char *name)
@@ -59,25 +57,39 @@ static bool learn_library(void)
     return grace_shim.library != NULL;
 }
 
+static bool learn_origin(void)
+{
+    char *path = grace_strings_room(PATH_MAX);
+    if (path == NULL || realpath(grace_shim.library, path) == NULL)
+        return false;
+    grace_shim.library = grace_strings_keep(path);
+    char *folder = grace_strings_room(PATH_MAX);
+    if (folder == NULL)
+        return false;
+    strcpy(folder, path);
+    *strrchr(folder, '/') = '\0';
+    origin = grace_strings_keep(folder);
+    return true;
+}
+
 /* Where plugins and the grace command are. Only hooks need them: a start without is faster. */
 static void learn_places(void)
 {
-    if (grace_shim.library == library_path || realpath(grace_shim.library, library_path) == NULL)
+    if (origin != NULL || !learn_origin())
         return;
-    grace_shim.library = library_path;
-    memcpy(origin, library_path, sizeof origin);
-    *strrchr(origin, '/') = '\0';
+    char *command = grace_strings_room(PATH_MAX);
+    if (command == NULL)
+        return;
     /* Beside the library in a build, in bin/ when installed in lib/<multiarch>/. */
     static const char *const places[] = {"/grace", "/../../bin/grace", "/../bin/grace"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         struct grace_text text;
-        grace_text_start(&text, grace_command, sizeof grace_command);
+        grace_text_start(&text, command, PATH_MAX);
         grace_text_add(&text, origin);
         grace_text_add(&text, places[i]);
         struct stat status; /* an installed library has a folder of this name beside it */
-        if (stat(grace_command, &status) == 0 && S_ISREG(status.st_mode) &&
-            access(grace_command, X_OK) == 0) {
-            grace_shim.command = grace_command;
+        if (stat(command, &status) == 0 && S_ISREG(status.st_mode) && access(command, X_OK) == 0) {
+            grace_shim.command = grace_strings_keep(command);
             return;
         }
     }
@@ -236,6 +248,7 @@ static void become_owner(char **environment)
     }
     grace_count_prepare();
     grace_safepoint_setup();
+    grace_stop_setup();
     grace_children_setup();
     grace_drain_setup();
     grace_resume_setup();

@@ -244,18 +244,22 @@ int grace_thread_start(void *(*function)(void *), void *argument);
 #define GRACE_LAUNCH_RETRY_US 300
 #define GRACE_LAUNCH_LIMIT_MS 250
 #define GRACE_LAUNCH_LOOKS    400 /* before that; three times the limit at most */
-struct grace_launch {
+struct grace_launched {
     void *(*conductor)(void *);
     void (*stuck)(void);
+    char *stack_end; /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
+};
+struct grace_launch {
+    const struct grace_launched *what;
     int signo;
     int timer; /* the kernel's id */
     uint64_t limit_ms;
     unsigned looks;
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
-    char *stack_end;          /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
 };
 #define GRACE_LAUNCH_STACK (64 * 1024)
-void grace_launch(struct grace_launch *launch, int signo, const ucontext_t *context);
+void grace_launch(struct grace_launch *launch, const struct grace_launched *what, int signo,
+                  const ucontext_t *context);
 
 /* Whether this siginfo is the launch's timer's. If so, looks again and returns true. `context` is
  * NULL where the timer's signal was taken in normal context. */
@@ -267,6 +271,9 @@ bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
 bool grace_launch_take_over(struct grace_launch *launch);
 
 /* ---- stop.c -------------------------------------------------------------------------------- */
+
+/* Nothing is known of a stop. Constructor only. */
+void grace_stop_setup(void);
 
 /* What is known of a stop; written by whoever began it, before anyone else reads it. */
 struct grace_stop_facts {

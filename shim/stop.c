@@ -47,7 +47,13 @@ static struct {
     _Atomic uint32_t hurry; /* a second signal before the target's own handler: ends the drain */
     bool drained;           /* … that came before that handler */
     struct grace_stop_facts facts;
-} stop = {.facts = {.status = -1, .sender_uid = -1}};
+} stop;
+
+void grace_stop_setup(void)
+{
+    memset(&stop.facts, 0, sizeof stop.facts);
+    stop.facts.status = stop.facts.sender_uid = -1;
+}
 
 /* ---- for the conductor --------------------------------------------------------------------- */
 
@@ -190,8 +196,7 @@ static void take_back(void)
     grace_conductor_forget();
     grace_kept_discard();
     stop.by_signal = stop.drained = false;
-    memset(&stop.facts, 0, sizeof stop.facts);
-    stop.facts.status = stop.facts.sender_uid = -1;
+    grace_stop_setup();
     atomic_store(&stop.first_signal_ms, 0);
     atomic_store(&stop.cut_ms, 0);
     atomic_store(&stop.hurry, 0);
@@ -252,9 +257,10 @@ static void signal_stuck(void)
 }
 
 static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
-static struct grace_launch stop_launch = {.conductor = signal_conductor,
-                                          .stuck = signal_stuck,
-                                          .stack_end = stop_stack + sizeof stop_stack};
+static struct grace_launch stop_launch;
+static const struct grace_launched stopping = {.conductor = signal_conductor,
+                                               .stuck = signal_stuck,
+                                               .stack_end = stop_stack + sizeof stop_stack};
 
 static void another_signal(int signo, const siginfo_t *info)
 {
@@ -339,7 +345,7 @@ static void begin_by_signal(int signo, const siginfo_t *info, const ucontext_t *
     know_sender(info);
     atomic_store(&stop.first_signal_ms, stop.facts.began_ms);
     grace_guardian_tell(GRACE_STAGE_LED);
-    grace_launch(&stop_launch, signo, context);
+    grace_launch(&stop_launch, &stopping, signo, context);
 }
 
 void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *context)
@@ -484,9 +490,11 @@ static void announce_stuck(void)
 }
 
 static _Alignas(64) char announce_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(announce_stack);
-static struct grace_launch announce_launch = {.conductor = announce_conductor,
-                                              .stuck = announce_stuck,
-                                              .stack_end = announce_stack + sizeof announce_stack};
+static struct grace_launch announce_launch;
+static const struct grace_launched announcing = {.conductor = announce_conductor,
+                                                 .stuck = announce_stuck,
+                                                 .stack_end =
+                                                     announce_stack + sizeof announce_stack};
 
 /* The first chain signal is the cause of whatever ending follows. */
 static void note_signal(int signo, const siginfo_t *info)
@@ -539,7 +547,7 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     uint32_t not_yet = UNANNOUNCED;
     if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING)) {
         drains_first = drains;
-        grace_launch(&announce_launch, signo, context);
+        grace_launch(&announce_launch, &announcing, signo, context);
     } else {
         hurry_up();
     }

@@ -16,6 +16,7 @@
 #include "diag.h"
 #include "hooks/kernel.h"
 #include "hooks/process.h"
+#include "hooks/room.h"
 #include "hooks/text.h"
 #include "shim/drain.h"
 #include "shim/raw.h"
@@ -29,7 +30,7 @@ static struct {
     unsigned count;
     bool serve;
     uint64_t next_look_us;
-} known;
+} known GRACE_ROOM(children);
 
 bool grace_children_matter(void)
 {

@@ -162,7 +162,7 @@ static const char wake_request; /* its address tells our request from any other 
 
 /* The threads to which it is on its way. More than that are not waited for. */
 #define WOKEN 256
-static _Atomic int32_t woken[WOKEN]; /* 0: none, or it has arrived */
+static _Atomic int32_t woken[WOKEN] GRACE_ROOM(woken); /* 0: none, or it has arrived */
 static unsigned woken_count;
 
 bool grace_drain_woke(const siginfo_t *info)

@@ -41,7 +41,7 @@ static struct {
 static struct late {
     uint64_t mark;
     int32_t pid; /* of who was forked while its forebear drained */
-} late = {.mark = LATE_MARK};
+} late;
 
 /* A signal that kills it: none came, one did, and what is known of it is written down. */
 enum { LIVES, STRUCK, DIES };
@@ -72,7 +72,8 @@ static void *conductor(void *unused)
 }
 
 static _Alignas(64) char stack[GRACE_LAUNCH_STACK] GRACE_ROOM(worker_stack);
-static struct grace_launch launch = {
+static struct grace_launch launch;
+static const struct grace_launched draining = {
     .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
 
 /* The second cuts the drain short; a third ends the process whatever hangs. */
@@ -129,7 +130,7 @@ GRACE_IN_CHILDREN static void begin_as_child(void)
         return;
     grace_answers_after_fork(true);
     if (stop_under_way() != 0)
-        late.pid = grace_getpid();
+        late = (struct late){LATE_MARK, grace_getpid()};
     become_worker(grace_getpid());
 }
 
@@ -172,7 +173,7 @@ bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t
     worker.began_ms = grace_now_ms();
     atomic_store(&worker.dies, DIES);
     if (atomic_load(&worker.goes_along) == ALONE)
-        grace_launch(&launch, signo, context);
+        grace_launch(&launch, &draining, signo, context);
     return true;
 }
 
@@ -207,7 +208,8 @@ static void go_alone(void)
 }
 
 static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(late_stack);
-static struct grace_launch late_launch = {
+static struct grace_launch late_launch;
+static const struct grace_launched going_along = {
     .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
 
 void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t *context)
@@ -216,7 +218,7 @@ void grace_drain_worker_woke(int signo, const siginfo_t *info, const ucontext_t 
     uint32_t before = info->si_pid != 0 ? ALONE : TO_GO_ALONG;
     if (is_worker() && atomic_load(&worker.dies) == LIVES &&
         atomic_compare_exchange_strong(&worker.goes_along, &before, GOES_ALONG))
-        grace_launch(&late_launch, signo, context);
+        grace_launch(&late_launch, &going_along, signo, context);
 }
 
 bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context)
