@@ -10,6 +10,11 @@
 #define LOOK_FIRST_MS 5
 #define LOOK_MAX_MS   200
 
+/* Redis' clock before a save is ordered, and when it had saved until then; both in seconds. */
+struct before {
+    int64_t time, saved;
+};
+
 /* What INFO says of saving. */
 struct persistence {
     int64_t changes; /* since the last save */
@@ -124,14 +129,25 @@ static bool says_busy(const redisReply *reply)
            (strstr(reply->str, "in progress") != NULL || strstr(reply->str, "active") != NULL);
 }
 
+static int look_at_clock(struct grace_redis_link *link, struct before *before,
+                         struct grace_error *error)
+{
+    before->saved = seconds_of(link, "LASTSAVE", error);
+    if (before->saved < 0)
+        return -1;
+    before->time = seconds_of(link, "TIME", error);
+    return before->time < 0 ? -1 : 0;
+}
+
 /* Have it begin, and with SAVE end: again as long as another save came in between. */
 static int order(struct grace_redis_link *link, const struct grace_redis_saving *saving,
-                 struct grace_error *error)
+                 struct before *before, struct grace_error *error)
 {
     const char *command = saving->background ? "BGSAVE" : "SAVE";
     struct persistence now = {0};
     for (;;) {
-        if (wait_until_idle(link, saving->background, &now, error) != 0)
+        if (wait_until_idle(link, saving->background, &now, error) != 0 ||
+            look_at_clock(link, before, error) != 0)
             return -1;
         redisReply *reply = grace_redis_call(link, GRACE_REDIS_WORDS(command), error);
         if (reply == NULL)
@@ -149,8 +165,13 @@ static int order(struct grace_redis_link *link, const struct grace_redis_saving 
     }
 }
 
+/*
+ * LASTSAVE is of time(2), which is up to a tick behind the clock of TIME, so that a save at the
+ * beginning of a second may be told as of the one before. And a clock can be set back: one that has
+ * changed is of this save, whatever it says.
+ */
 static int verify(struct grace_redis_link *link, const struct grace_redis_saving *saving,
-                  int64_t began, struct grace_error *error)
+                  const struct before *before, struct grace_error *error)
 {
     struct persistence now = {0};
     if (saving->background) {
@@ -166,20 +187,20 @@ static int verify(struct grace_redis_link *link, const struct grace_redis_saving
     int64_t last = seconds_of(link, "LASTSAVE", error);
     if (last < 0)
         return -1;
-    if (last < began)
+    if (last == before->saved && last < before->time - 1)
         return grace_error_set(
             error, "redis says that it saved, but its LASTSAVE is %" PRId64 " s older than that",
-            began - last);
+            before->time - last);
     return 0;
 }
 
 static int save(struct grace_redis_link *link, const struct grace_redis_saving *saving,
                 struct grace_error *error)
 {
-    int64_t began = seconds_of(link, "TIME", error);
-    if (began < 0 || order(link, saving, error) != 0)
+    struct before before;
+    if (order(link, saving, &before, error) != 0)
         return -1;
-    return verify(link, saving, began, error);
+    return verify(link, saving, &before, error);
 }
 
 /* What is acknowledged is in the save then. An old Redis cannot: the save is worth more. */

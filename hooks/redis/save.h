@@ -14,7 +14,8 @@ struct grace_redis_saving {
 
 /*
  * Save. A save that is under way already is waited for first. Done is when Redis says so and its
- * LASTSAVE is not from before. Returns 0, or -1 with the error set; writers go on then.
+ * LASTSAVE has changed, or may be of the same second. Returns 0, or -1 with the error set; writers
+ * go on then.
  */
 int grace_redis_save(struct grace_redis_link *link, const struct grace_redis_saving *saving,
                      const struct grace_stop *stop, struct grace_error *error);

@@ -171,6 +171,29 @@ END_TEST
 
 /* ---- what can go wrong ----------------------------------------------------------------------- */
 
+/* Redis' clock when a save is ordered, and its LASTSAVE before and after. */
+static const struct {
+    const char *time, *before, *after, *said;
+} clocks[] = {
+    {"1000", "900", "1000", "done"},
+    {"1000", "1000", "1000", "done"},
+    {"1000", "900", "999", "done"}, /* time(2) is a tick behind */
+    {"1000", "999", "999", "done"},
+    {"1000", "900", "800", "done"}, /* the clock was set back */
+    {"1000", "998", "998", "but its LASTSAVE is 2 s older than that"},
+};
+
+START_TEST(a_save_that_changed_nothing_is_none)
+{
+    port = free_port();
+    struct process *redis =
+        start(BARE, "/usr/bin/python3", source("tests/system/redis_stand_in.py"), text("%d", port),
+              clocks[_i].time, clocks[_i].before, clocks[_i].after);
+    wait_ready(redis);
+    expect_logged(stop_with_redis(redis, url()), clocks[_i].said);
+}
+END_TEST
+
 /* A disk of 64 KiB that only this story sees, or where that is not allowed, files of 64 KiB. */
 static struct process *serve_on_a_small_disk(void)
 {
@@ -415,6 +438,8 @@ Suite *suite(void)
     tcase_add_loop_test(group, it_is_saved_as_the_options_say, 0, sizeof saves / sizeof saves[0]);
     tcase_add_loop_test(group, a_save_that_is_under_way_is_waited_for, 0, 2);
     tcase_add_test(group, a_killed_target_has_its_save_too);
+    tcase_add_loop_test(group, a_save_that_changed_nothing_is_none, 0,
+                        sizeof clocks / sizeof clocks[0]);
     tcase_add_loop_test(group, a_full_disk_is_a_failure_that_says_so, 0, 2);
     tcase_add_test(group, after_a_failed_save_writers_go_on);
     tcase_add_test(group, nobody_there_or_no_answer_is_a_failure_that_says_so);
