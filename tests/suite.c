@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* How long a test may take, in seconds: far more than any needs on a busy machine. Check's own
+ * default is four. */
+#define LIMIT_S "300"
+
 /* Tests run in forked children: skips are told to the parent through this pipe, a line each. */
 static int skips[2];
 
@@ -33,6 +37,7 @@ int main(int argc, char **argv)
     if (pipe2(skips, O_CLOEXEC) != 0)
         return 2;
     fcntl(skips[0], F_SETFL, O_NONBLOCK);
+    setenv("CK_DEFAULT_TIMEOUT", LIMIT_S, 0);
     SRunner *runner = srunner_create(suite());
     /* One test by name: PROGRAM TCASE, through Check's own CK_RUN_CASE. */
     if (argc > 1)

@@ -478,7 +478,6 @@ Suite *suite(void)
 {
     Suite *all = suite_create("answer");
     TCase *tests = tcase_create("answer");
-    tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, an_answer_may_be_written_in_any_two_or_three_pieces, 0, EXAMPLES);
     tcase_add_loop_test(tests, an_answer_may_be_written_byte_by_byte, 0, EXAMPLES);
     tcase_add_loop_test(tests, the_kernel_may_take_any_part, 0, EXAMPLES);

@@ -807,7 +807,6 @@ Suite *suite(void)
     Suite *tests = suite_create("command");
     TCase *cases = tcase_create("command");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, tells_how_a_command_ended, 0, 2 * ENDINGS);
     tcase_add_loop_test(cases, says_why_a_command_cannot_be_prepared, 0, 2);
     tcase_add_loop_test(cases, tells_what_exec_said, 0, 2);
@@ -826,7 +825,6 @@ Suite *suite(void)
 
     TCase *aside = tcase_create("aside");
     tcase_add_checked_fixture(aside, set_up, tear_down);
-    tcase_set_timeout(aside, 120);
     tcase_add_test(aside, target_gets_no_sigchld_and_no_child);
     tcase_add_test(aside, targets_wait_finds_nothing_of_ours);
     tcase_add_loop_test(aside, knows_the_status_where_the_target_ignores_sigchld, 0, 2);

@@ -475,7 +475,6 @@ Suite *suite(void)
     Suite *s = suite_create("config input");
     TCase *c = tcase_create("input");
     tcase_add_checked_fixture(c, setup, teardown);
-    tcase_set_timeout(c, 60);
     tcase_add_test(c, only_a_regular_file_is_read);
     tcase_add_test(c, a_file_without_permission_is_said);
     tcase_add_test(c, a_file_that_is_too_large_is_refused);

@@ -149,7 +149,6 @@ Suite *suite(void)
 {
     Suite *s = suite_create("config mutation");
     TCase *c = tcase_create("mutation");
-    tcase_set_timeout(c, 300);
     tcase_add_test(c, a_damaged_config_gives_a_plan_or_a_problem);
     tcase_add_test(c, a_config_cut_anywhere_gives_a_plan_or_a_problem);
     suite_add_tcase(s, c);

@@ -303,7 +303,6 @@ Suite *suite(void)
     Suite *tests = suite_create("flush");
     TCase *cases = tcase_create("flush");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, writes_what_every_stream_holds);
     tcase_add_test(cases, writes_more_streams_than_it_takes_at_once);
     tcase_add_test(cases, leaves_input_as_it_is);

@@ -154,7 +154,6 @@ Suite *suite(void)
     Suite *tests = suite_create("unlink");
     TCase *cases = tcase_create("unlink");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, a_new_pid_file_survives_at_any_moment, 0, 2);
     suite_add_tcase(tests, cases);
     return tests;

@@ -505,7 +505,6 @@ Suite *suite(void)
     Suite *all = suite_create("late");
     TCase *tests = tcase_create("sockets");
     tcase_add_checked_fixture(tests, setup, NULL);
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, an_answer_is_edited_and_its_own_length_returned, 0, WAYS);
     tcase_add_test(tests, other_descriptors_are_left_alone);
     tcase_add_test(tests, a_number_that_is_used_again_begins_anew);
@@ -519,7 +518,6 @@ Suite *suite(void)
     tcase_add_test(tests, taken_back_nothing_is_lost);
     suite_add_tcase(all, tests);
     TCase *before = tcase_create("before");
-    tcase_set_timeout(before, 120);
     tcase_add_test(before, the_middle_of_an_answer_is_left_alone);
     tcase_add_test(before, unix_sockets_too);
     suite_add_tcase(all, before);

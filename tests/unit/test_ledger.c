@@ -326,7 +326,6 @@ Suite *suite(void)
     tcase_add_test(group, a_ring_wakes_another_process);
     suite_add_tcase(all, group);
     group = tcase_create("file");
-    tcase_set_timeout(group, 60);
     tcase_add_test(group, a_new_ledger_owes_all_its_hooks);
     tcase_add_test(group, a_ledger_in_memory_keeps_its_size);
     tcase_add_test(group, the_record_says_whose_it_is);

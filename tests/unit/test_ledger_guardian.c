@@ -298,7 +298,6 @@ Suite *suite(void)
 {
     Suite *all = suite_create("guardian by itself");
     TCase *group = tcase_create("ledgers");
-    tcase_set_timeout(group, 120);
     tcase_add_checked_fixture(group, set_up, tear_down);
     tcase_add_test(group, it_runs_what_is_owed_when_the_owner_is_killed);
     tcase_add_test(group, it_runs_what_it_is_asked_for);

@@ -428,7 +428,6 @@ Suite *suite(void)
 {
     Suite *all = suite_create("ledger walk");
     TCase *group = tcase_create("every order");
-    tcase_set_timeout(group, 120);
     tcase_add_test(group, one_conductor_and_its_guardian_run_each_hook_once_and_in_order);
     tcase_add_test(group, a_second_signal_changes_nothing);
     tcase_add_test(group, the_guardian_may_die_at_any_step);

@@ -376,7 +376,6 @@ Suite *suite(void)
     Suite *tests = suite_create("log");
     TCase *cases = tcase_create("log");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, writes_nothing_before_setup);
     tcase_add_test(cases, writes_text_lines_of_wanted_levels);
     tcase_add_test(cases, writes_json_with_fields);

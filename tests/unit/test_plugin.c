@@ -467,7 +467,6 @@ Suite *suite(void)
 {
     Suite *tests = suite_create("plugin");
     TCase *cases = tcase_create("plugin");
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, finds_plugins_beside_libgrace_and_the_command);
     tcase_add_test(cases, says_where_it_looked);
     tcase_add_loop_test(cases, knows_a_plugin_without_loading_it, 0,

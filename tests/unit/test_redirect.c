@@ -225,7 +225,6 @@ Suite *suite(void)
     Suite *all = suite_create("redirect");
     TCase *tests = tcase_create("redirect");
     tcase_add_checked_fixture(tests, setup, NULL);
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, a_library_is_redirected_and_back, 0, COUNT(kinds));
     tcase_add_loop_test(tests, a_call_that_was_never_made_is_redirected_and_back, 0, COUNT(kinds));
     tcase_add_loop_test(tests, an_object_that_is_loaded_later_is_redirected_by_the_next_call, 0,

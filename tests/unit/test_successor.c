@@ -224,7 +224,6 @@ Suite *suite(void)
     Suite *all = suite_create("successor");
     TCase *group = tcase_create("successor");
     tcase_add_checked_fixture(group, set_up, tear_down);
-    tcase_set_timeout(group, 60);
     tcase_add_test(group, who_left_leaves_no_place_behind);
     tcase_add_test(group, places_of_the_dead_are_found_again);
     tcase_add_test(group, however_many_workers_there_are_the_daemon_stays);

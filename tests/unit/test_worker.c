@@ -194,7 +194,6 @@ Suite *suite(void)
     Suite *all = suite_create("worker");
     TCase *tests = tcase_create("worker");
     tcase_add_checked_fixture(tests, setup, NULL);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, the_argument_goes_and_comes_back);
     tcase_add_test(tests, one_thread_serves_while_hooks_behave);
     tcase_add_test(tests, a_failure_is_an_error);
