@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define GUARDIAN "grace-guardian"
-#define MOST     512
+#define MOST     32768 /* processes, the whole machine's */
 
 struct member {
     int pid, parent, group, session, terminal;

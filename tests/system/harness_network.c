@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static struct sockaddr_in loopback(int port)
@@ -34,6 +35,23 @@ static bool is_free(int port)
     return free;
 }
 
+/*
+ * Nobody else's while this test lives, also before a server listens there and between two: other
+ * test programs that run now ask for the same name, which is of the same network namespace.
+ */
+static bool reserve(int port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "grace-test-port-%d", port);
+    int holder = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (holder >= 0 &&
+        bind(holder, (const struct sockaddr *)&name,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length) == 0)
+        return true; /* kept open until the end */
+    close(holder);
+    return false;
+}
+
 int free_port(void)
 {
     for (int tries = 0; tries < 1000; tries++) {
@@ -41,7 +59,7 @@ int free_port(void)
         if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
             break;
         int port = LOWEST_PORT + (int)(number % PORTS);
-        if (is_free(port))
+        if (reserve(port) && is_free(port))
             return port;
     }
     story_fail(__FILE__, __LINE__, "no free port: %s", strerror(errno));

@@ -17,7 +17,7 @@ static unsigned wanted_kills(void)
 TCase *transaction_case(Suite *suite, const char *name)
 {
     TCase *group = story_case(suite, name);
-    tcase_set_timeout(group, 120 + wanted_kills() * 20);
+    tcase_set_timeout(group, 300 + wanted_kills() * 20);
     return group;
 }
 
