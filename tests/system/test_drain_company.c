@@ -110,7 +110,7 @@ START_TEST(the_second_instance_gets_every_new_connection)
     int port = free_port();
     log_to_file("");
     struct process *first = start_instance(GRACED, port, 1);
-    int under_way = ask(port, "/delay=1500/size=7");
+    int under_way = ask(port, "/until=go/size=7");
     expect(is_whole(answer_of(ask(port, "/")), 1)); /* accepted after the one under way */
     start_instance(BARE, port, 2);
     struct process *load = start_load(port);
@@ -118,6 +118,7 @@ START_TEST(the_second_instance_gets_every_new_connection)
     wait_contains("log", "is closed to new connections");
     for (int i = 0; i < 50; i++)
         expect(is_whole(answer_of(ask(port, "/")), 2));
+    write_file("go", "%s", "");
     expect(is_whole(answer_of(under_way), 7));
     expect_status(wait_end(first), KILLED(SIGTERM));
     expect(is_whole(answer_of(ask(port, "/")), 2));

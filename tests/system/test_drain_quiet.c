@@ -104,7 +104,7 @@ START_TEST(nothing_spins)
 {
     const char *mode = modes[_i / LISTENERS], *listener = listeners[_i % LISTENERS];
     struct process *server = start_server(mode, listener);
-    int slow = ask(text("/delay=%d", 2 * WATCHED_MS));
+    int slow = ask("/until=go");
     let_pass(100); /* accepted, as a rule; else it waits in the backlog, which is as good */
     double before = used_ms(server->pid);
     send_signal(server, SIGTERM);
@@ -117,6 +117,7 @@ START_TEST(nothing_spins)
         expect(used < SPINNING_MS, "%s, %s: %f ms", mode, listener, used);
         expect(try_to_connect() < 0);
     }
+    write_file("go", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
 }
@@ -147,7 +148,7 @@ START_TEST(a_shared_one_is_quiet_while_others_accept)
     place = text("ipv4 %d", ntohs(address.sin_port));
     struct process *server = start_with_ours(modes[_i], listener);
 
-    int slow = ask(text("/delay=%d", 4 * WATCHED_MS));
+    int slow = ask("/until=go");
     let_pass(200);
     double before = used_ms(server->pid);
     send_signal(server, SIGTERM);
@@ -164,6 +165,7 @@ START_TEST(a_shared_one_is_quiet_while_others_accept)
     }
     double used = used_ms(server->pid) - before;
     expect(used < SPINNING_MS, "%s: %f ms", modes[_i], used);
+    write_file("go", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
 }

@@ -17,9 +17,6 @@
 
 #include "hooks/ledger.h"
 
-/* A request that is answered only when this test has seen what it wants to see. */
-#define SLOW_MS 1500
-
 static struct process *server;
 static struct sockaddr_un local;
 static int port; /* 0: local */
@@ -44,6 +41,14 @@ static int ask(const char *path)
     expect(fd >= 0);
     expect(write(fd, request, strlen(request)) == (ssize_t)strlen(request));
     return fd;
+}
+
+/* A request that is answered when let_answer() says so: the drain has been seen by then. */
+#define HELD "/until=go"
+
+static void let_answer(void)
+{
+    write_file("go", "%s", "");
 }
 
 static char *answer_from(int fd)
@@ -110,6 +115,12 @@ static void wish(struct grace_ledger *ledger, uint32_t what)
             expect(now_ms() < limit_);                                                             \
     } while (0)
 
+/* Until it drains, for the first or for another time. */
+static void wait_drain(unsigned time)
+{
+    wait_until(count_of(contents("log"), "is closed to new connections") >= time);
+}
+
 /* ---- what can be read ------------------------------------------------------------------------ */
 
 START_TEST(the_ledger_shows_how_far_it_is)
@@ -117,7 +128,7 @@ START_TEST(the_ledger_shows_how_far_it_is)
     start_server("thread", "ipv4", "");
     struct grace_ledger *ledger = map_ledger();
     expect(atomic_load(&ledger->drain) == GRACE_DRAIN_NONE);
-    int slow = ask(text("/delay=%d", SLOW_MS));
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
@@ -125,6 +136,7 @@ START_TEST(the_ledger_shows_how_far_it_is)
     wait_until(atomic_load(&ledger->drain_busy) == 1);
     expect(atomic_load(&ledger->drain_until_ms) > (uint64_t)now_ms());
     expect(atomic_load(&ledger->drain_until_ms) <= (uint64_t)now_ms() + 20000);
+    let_answer();
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
     expect(atomic_load(&ledger->drain) == GRACE_DRAIN_OVER);
@@ -180,7 +192,7 @@ START_TEST(a_stop_that_is_taken_back_leaves_all_as_it_was)
 {
     start_server(kinds[_i].mode, kinds[_i].listener, "");
     struct grace_ledger *ledger = map_ledger();
-    int slow = ask(text("/delay=%d", SLOW_MS));
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
@@ -190,13 +202,16 @@ START_TEST(a_stop_that_is_taken_back_leaves_all_as_it_was)
     expect(atomic_load(&ledger->wishes) == 0);
     for (int i = 0; i < 8; i++)
         expect_answer(ask("/size=10"));
+    let_answer();
     expect_answer(slow);
     expect_text(contents("order"), "world\n");
     expect(!has_ended(server));
 
-    slow = ask(text("/delay=%d", SLOW_MS / 3));
+    slow = ask("/until=again");
     let_pass(100);
     send_signal(server, SIGTERM);
+    wait_drain(2);
+    write_file("again", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
     expect_order("world save");
@@ -206,10 +221,10 @@ END_TEST
 /* ---- before which handlers ------------------------------------------------------------------- */
 
 static const char handling[] =
-    "import http.server, signal, socketserver, sys, time\n"
+    "import http.server, os, signal, socketserver, sys, time\n"
     "class Handler(http.server.BaseHTTPRequestHandler):\n"
     "    def do_GET(self):\n"
-    "        time.sleep(float(self.path[1:]))\n"
+    "        while self.path != '/' and not os.path.exists(self.path[7:]): time.sleep(0.005)\n"
     "        self.send_response(200)\n"
     "        self.end_headers()\n"
     "        self.wfile.write(b'whole')\n"
@@ -233,13 +248,16 @@ START_TEST(before_a_handler_only_with_always)
     port = free_port();
     server = start(GRACED, "/usr/bin/python3", "-c", handling, text("%d", port));
     wait_ready(server);
-    int slow = ask("/0.7");
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
-    if (always)
+    if (always) {
+        wait_drain(1);
+        let_answer();
         expect_answer(slow);
-    else
+    } else {
         expect_text(answer_from(slow), "");
+    }
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
 }
@@ -251,8 +269,11 @@ static void start_one_shot(void)
     config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n" HOOKS, here("log"));
     port = free_port();
     server = start(GRACED, "node", "-e",
-                   text("require('http').createServer((q, r) => setTimeout(() => r.end('whole'), "
-                        "700)).listen(%d, '127.0.0.1', () => console.log('ready'))",
+                   text("function answer(q, r) { if (q.url == '/' || "
+                        "require('fs').existsSync(q.url.slice(7))) r.end('whole'); "
+                        "else setTimeout(() => answer(q, r), 5); }"
+                        "require('http').createServer(answer)"
+                        ".listen(%d, '127.0.0.1', () => console.log('ready'))",
                         port));
     wait_ready(server);
 }
@@ -260,9 +281,11 @@ static void start_one_shot(void)
 START_TEST(before_a_one_shot_handler)
 {
     start_one_shot();
-    int slow = ask("/");
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
+    wait_drain(1);
+    let_answer();
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
     expect_order("world save");
@@ -288,19 +311,22 @@ START_TEST(taken_back_before_a_handler)
     else
         start_with_handler(handling);
     struct grace_ledger *ledger = map_ledger();
-    int slow = ask("/0.7");
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
     wish(ledger, GRACE_WISH_ABORT);
     wait_until(atomic_load(&ledger->taken_back) == 1);
+    let_answer();
     expect_answer(slow);
-    expect_answer(ask("/0"));
+    expect_answer(ask("/"));
     expect_text(contents("order"), "world\n");
 
-    slow = ask("/0.7");
+    slow = ask("/until=again");
     let_pass(100);
     send_signal(server, SIGTERM);
+    wait_drain(2);
+    write_file("again", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), once ? KILLED(SIGTERM) : EXITED(7));
     expect_order(once ? "world save" : "world handler save");
@@ -318,9 +344,11 @@ START_TEST(before_the_handler_of_what_is_delivered)
                    text("import signal\nsignal.SIGTERM = signal.SIGQUIT\n%s", handling),
                    text("%d", port));
     wait_ready(server);
-    int slow = ask("/0.7");
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
+    wait_drain(1);
+    let_answer();
     expect_answer(slow);
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
@@ -333,7 +361,7 @@ static const char waiting[] =
     "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
     "class Handler(http.server.BaseHTTPRequestHandler):\n"
     "    def do_GET(self):\n"
-    "        time.sleep(float(self.path[1:]))\n"
+    "        while self.path != '/' and not os.path.exists(self.path[7:]): time.sleep(0.005)\n"
     "        self.send_response(200)\n"
     "        self.end_headers()\n"
     "        self.wfile.write(b'whole')\n"
@@ -355,9 +383,11 @@ START_TEST(before_who_waits_for_the_signal)
 {
     start_with_handler(
         text(waiting, _i == 0 ? "signal.sigwait([signal.SIGTERM])" : "by_signalfd()"));
-    int slow = ask("/0.7");
+    int slow = ask(HELD);
     let_pass(100);
     send_signal(server, SIGTERM);
+    wait_drain(1);
+    let_answer();
     expect_answer(slow);
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
@@ -368,7 +398,7 @@ END_TEST
 
 START_TEST(a_hold_serves_on_until_its_end)
 {
-    start_server("epoll", "ipv4", "drain = { hold = \"1500ms\"; };");
+    start_server("epoll", "ipv4", "drain = { hold = \"3s\"; };");
     struct grace_ledger *ledger = map_ledger();
     int kept = try_to_connect(); /* a load balancer's */
     expect(kept >= 0);
@@ -378,7 +408,7 @@ START_TEST(a_hold_serves_on_until_its_end)
     expect_answer(ask("/"));
     expect_answer(ask("/"));
     expect_status(wait_end(server), KILLED(SIGTERM));
-    expect(now_ms() - began >= 1500);
+    expect(now_ms() - began >= 3000);
     close(kept);
 }
 END_TEST
@@ -410,7 +440,7 @@ START_TEST(a_forked_worker_finishes_and_dies_by_the_signal)
         "    connection = listener.accept()[0]\n"
         "    connection.recv(1000)\n"
         "    open('accepted', 'w').close()\n"
-        "    time.sleep(0.7)\n"
+        "    while not os.path.exists('go'): time.sleep(0.005)\n"
         "    connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nwhole')\n"
         "    connection.close()\n"
         "    time.sleep(100)\n"
@@ -424,10 +454,12 @@ START_TEST(a_forked_worker_finishes_and_dies_by_the_signal)
     int slow = ask("/");
     wait_exists("accepted");
     kill(worker, SIGTERM);
-    if (_i == 1)
+    if (_i == 1) {
+        let_answer();
         expect_answer(slow);
-    else
+    } else {
         expect_text(answer_from(slow), "");
+    }
     expect_status(wait_end(server), EXITED(0));
     expect(strstr(contents(server->out), text("\n%d\n", SIGTERM)) != NULL, "%s",
            contents(server->out));
@@ -440,18 +472,21 @@ START_TEST(pid_1_waits_for_its_children)
 {
     port = free_port();
     const char *preload = _i == 0 ? "" : text("export LD_PRELOAD='%s';", product("libgrace.so"));
-    server =
-        start(BARE, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c",
-              text("%s exec %s --mode fork --delay %d ipv4:%d", preload, program("server"),
-                   SLOW_MS / 2, port));
+    server = start(BARE, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh",
+                   "-c", text("%s exec %s --mode fork ipv4:%d", preload, program("server"), port));
     wait_ready(server);
     int fd = dial(port);
     expect(fd >= 0);
-    expect(write(fd, "GET / HTTP/1.1\r\n\r\n", 18) == 18);
+    const char *request = "GET " HELD " HTTP/1.1\r\n\r\n";
+    expect(write(fd, request, strlen(request)) == (ssize_t)strlen(request));
     let_pass(200);
     struct process *find = start(BARE, "pgrep", "-P", text("%d", server->pid));
     wait_end(find);
     kill(atoi(contents(find->out)), _i == 0 ? SIGKILL : SIGTERM); /* bare, PID 1 ignores TERM */
+    if (_i == 1) {
+        wait_contains(server->err, "draining");
+        let_answer();
+    }
     const char *answer = answer_from(fd);
     if (_i == 0)
         expect_text(answer, "");

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
+
+/* How often an answer looks for the file that it waits for, in milliseconds. */
+#define LOOK_MS 5
 
 static long number_in(const char *text, const char *name, long otherwise)
 {
@@ -24,6 +28,7 @@ static void begin_output(struct http *http, size_t length, int64_t now)
     http->due = now;
     http->gap = 0;
     http->counted = false;
+    http->until[0] = '\0';
     http->out = malloc(length + 1);
     if (http->out == NULL)
         abort();
@@ -52,6 +57,9 @@ static void begin_answer(struct http *http, const char *path, int64_t now)
     for (size_t i = 0; i < size; i++)
         http->out[(size_t)head_length + i] = (char)('a' + i % 26);
     http->counted = true;
+    const char *until = strstr(path, "until=");
+    if (until != NULL)
+        sscanf(until, "until=%63[^/]", http->until);
     if (pieces > 1) {
         http->gap = number_in(path, "gap=", 0);
         http->piece = size / pieces + 1;
@@ -94,9 +102,18 @@ static void end_output(struct http *http)
     http->out = NULL;
 }
 
+/* Whether the file that the answer waits for is not there yet: it is looked for again later. */
+static bool is_held(struct http *http, int64_t now)
+{
+    if (http->until[0] == '\0' || access(http->until, F_OK) == 0)
+        return http->until[0] = '\0', false;
+    http->due = now + LOOK_MS;
+    return true;
+}
+
 static enum step go_on(struct http *http, int64_t now)
 {
-    if (now < http->due)
+    if (now < http->due || is_held(http, now))
         return STEP_WAIT;
     if (http->sent < http->limit)
         return STEP_WRITE;

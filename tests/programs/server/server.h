@@ -16,8 +16,9 @@
  *
  * It writes a line for each listener ("ipv4 40123", "unix /tmp/x", "fd 3"), then "ready". It speaks
  * HTTP/1.1 with keep-alive and pipelining. A path may set its own delay=, size=, pieces= and gap=
- * (the body goes out in that many pieces, with milliseconds between them). A request with an
- * "Upgrade:" line is answered with 101; from then on the connection echoes.
+ * (the body goes out in that many pieces, with milliseconds between them), and until=FILE: the
+ * answer begins when there is such a file. A request with an "Upgrade:" line is answered with 101;
+ * from then on the connection echoes.
  */
 #ifndef GRACE_TESTS_SERVER_H
 #define GRACE_TESTS_SERVER_H
@@ -46,7 +47,7 @@ extern struct counts *counts;
 
 int64_t now_ms(void);
 
-/* ---- one connection: no system calls in it ----------------------------------------------------
+/* ---- one connection: no input or output in it -------------------------------------------------
  */
 
 struct http {
@@ -58,8 +59,9 @@ struct http {
     bool counted;  /* the answer is one to a request */
     char *out;     /* the answer under way, or NULL */
     size_t length, sent, limit, piece;
-    long gap;    /* milliseconds between pieces */
-    int64_t due; /* when to go on with the answer */
+    long gap;       /* milliseconds between pieces */
+    int64_t due;    /* when to go on with the answer */
+    char until[64]; /* the file that it waits for, or "" */
 };
 
 /* What to do next: read more into `in`; wait until `due`; write out[sent..limit); close. */
