@@ -43,7 +43,7 @@ static char *hook_misbehave(const char *name, const char *how, const char *more)
 
 /*
  * A config with the bad hook between two good ones. Hooks run in reverse order: first, bad, last.
- * The bad one is given a second; the deadline is far away.
+ * The bad one is given a second or two; the deadline is far away.
  */
 static void config_with(const char *bad)
 {
@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(a_plugin_fails_alone)
 {
-    config_with(hook_misbehave("bad", plugins[_i], "timeout = \"1s\";"));
+    config_with(hook_misbehave("bad", plugins[_i], "timeout = \"2s\";"));
     stop_one();
     expect_order_now(text("first %s last", plugins[_i]));
 }
@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(a_plugin_fails_alone_at_exit)
 {
-    config_with(hook_misbehave("bad", plugins[_i], "timeout = \"1s\";"));
+    config_with(hook_misbehave("bad", plugins[_i], "timeout = \"2s\";"));
     expect_status(run(GRACED, program("ender"), "exit"), EXITED(3));
     expect_order_now(text("first %s last", plugins[_i]));
 }

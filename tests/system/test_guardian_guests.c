@@ -62,7 +62,7 @@ END_TEST
 /* The guardian may not be reached in there, but it may kill from outside. */
 START_TEST(a_guest_that_is_stopped)
 {
-    config("deadline = \"500ms\";\nhooks = (%s, %s);", hook_command("K", "phase = \"cleanup\";"),
+    config("deadline = \"2s\";\nhooks = (%s, %s);", hook_command("K", "phase = \"cleanup\";"),
            hook_that_waits("A", ""));
     struct process *target = start_guest(&guests[_i]);
     send_signal(target, SIGTERM);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* How long the calls wait, and when the signal comes. */
-#define LIMIT_MS 1000
-#define AFTER_MS 500
+#define LIMIT_MS 3000
+#define AFTER_MS 2500
 
 struct limited {
     const char *call;

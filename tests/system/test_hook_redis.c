@@ -248,7 +248,7 @@ END_TEST
 START_TEST(nobody_there_or_no_answer_is_a_failure_that_says_so)
 {
     port = free_port();
-    config("hooks = (%s);", hook_shipped("redis", url(), "timeout = \"1s\";"));
+    config("hooks = (%s);", hook_shipped("redis", url(), "timeout = \"3s\";"));
     expect_logged(stop_worker(SIGTERM),
                   text("cannot connect to redis at 127.0.0.1:%d: Connection refused", port));
     struct process *redis = serve();

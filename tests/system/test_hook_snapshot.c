@@ -132,10 +132,10 @@ END_TEST
 START_TEST(a_target_that_hangs_is_seen_before_it_is_killed)
 {
     static const char *const phases[] = {"stop", "cleanup"};
-    config(NO_DRAIN "deadline = \"4s\"; enforce = true;\nlog = { to = \"file\"; path = \"%s\"; };\n"
+    config(NO_DRAIN "deadline = \"8s\"; enforce = true;\nlog = { to = \"file\"; path = \"%s\"; };\n"
                     "hooks = (%s, %s);",
            here("log"), hook_command("after", "phase = \"cleanup\";"),
-           hook_snapshot("", text("phase = \"%s\"; timeout = \"3s\";", phases[_i])));
+           hook_snapshot("", text("phase = \"%s\"; timeout = \"6s\";", phases[_i])));
     struct process *server = start_server("hang");
     expect_status(stop_with(server, SIGTERM), KILLED(SIGKILL));
     expect_order("after");
@@ -154,7 +154,7 @@ END_TEST
 START_TEST(a_hook_that_hangs_hides_nothing)
 {
     config(NO_DRAIN
-           "deadline = \"3s\";\nlog = { to = \"file\"; path = \"%s\"; };\nhooks = (%s, %s);",
+           "deadline = \"8s\";\nlog = { to = \"file\"; path = \"%s\"; };\nhooks = (%s, %s);",
            here("log"), hook_script("hangs", text("sleep %d", STORY_HANG_S), "timeout = \"1h\";"),
            hook_snapshot("", "phase = \"announce\"; timeout = \"30s\";"));
     struct process *server = start_server("");

@@ -143,7 +143,7 @@ START_TEST(a_checkpoint_that_is_not_complete_is_a_failure)
     struct process *writer = start_writer(
         text("hooks = (%s);",
              hook_shipped("sql", lite_options("statements = \"PRAGMA wal_checkpoint(TRUNCATE)\";"),
-                          "phase = \"cleanup\"; timeout = \"1s\";")));
+                          "phase = \"cleanup\"; timeout = \"3s\";")));
     struct process *reader =
         start(BARE, "/usr/bin/python3", "-c",
               "import sqlite3, time\n"
@@ -184,7 +184,7 @@ START_TEST(a_database_in_use_is_told_of_in_time)
     wait_ready(holder);
     config("hooks = (%s);",
            hook_shipped("sql", lite_options("statements = \"INSERT INTO t VALUES (1)\";"),
-                        "timeout = \"1s\";"));
+                        "timeout = \"3s\";"));
     struct process *worker = stop_worker(SIGTERM);
     send_signal(holder, SIGKILL);
     wait_end(holder);
@@ -324,7 +324,7 @@ START_TEST(postgres_failures_are_told_and_transactions_undone)
         stop_beside(pg_options("statements = [\"DO $$BEGIN RAISE NOTICE 'hello'; END$$\"];"), "");
     expect_said(worker, "hook \"sql\": NOTICE: hello");
     worker =
-        stop_beside(pg_options("statements = \"SELECT pg_sleep(1000)\";"), "timeout = \"2s\";");
+        stop_beside(pg_options("statements = \"SELECT pg_sleep(1000)\";"), "timeout = \"3s\";");
     expect_said(worker, "statement 1: 57014: canceling statement due to statement timeout");
     send_signal(server, SIGSTOP);
     worker = stop_beside(pg_options("statements = \"SELECT 1\";"), "timeout = \"1s\";");

@@ -107,7 +107,7 @@ END_TEST
 
 START_TEST(the_deadline_ends_a_stop_whose_plugin_hangs)
 {
-    config("deadline = \"1s\";\nhooks = ({ name = \"B\"; plugin = \"%s\"; timeout = \"30m\"; "
+    config("deadline = \"3s\";\nhooks = ({ name = \"B\"; plugin = \"%s\"; timeout = \"30m\"; "
            "options = { how = \"hang\"; file = \"%s\"; }; });",
            plugin("story_misbehave"), here("order"));
     struct process *worker = start_worker();

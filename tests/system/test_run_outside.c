@@ -148,7 +148,7 @@ END_TEST
 
 START_TEST(the_deadline_is_kept_when_it_is_deaf)
 {
-    config("deadline = \"1s\"; enforce = true; %s", three_phases());
+    config("deadline = \"3s\"; enforce = true; %s", three_phases());
     struct process *target = RUN(build(STATIC), "on-term:spin", "say:ready", "wait");
     wait_ready(target);
     expect_status(stop_with(target, SIGTERM), KILLED(SIGKILL));

@@ -12,7 +12,7 @@ static void three_hooks(const char *middle)
 
 static char *misbehave(const char *how)
 {
-    return text("{ name = \"bad\"; plugin = \"%s\"; timeout = \"300ms\";"
+    return text("{ name = \"bad\"; plugin = \"%s\"; timeout = \"2s\";"
                 " options = { how = \"%s\"; file = \"%s\"; }; }",
                 plugin("story_misbehave"), how, here("order"));
 }
