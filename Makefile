@@ -165,7 +165,8 @@ demo:
 
 # ---- tests ---------------------------------------------------------------------------------------
 
-unit_src   := $(wildcard tests/unit/test_*.c)
+native_src := tests/unit/test_late_tls.c # there is no OpenSSL of another architecture
+unit_src   := $(filter-out $(if $(CROSS),$(native_src)),$(wildcard tests/unit/test_*.c))
 system_src := $(wildcard tests/system/test_*.c)
 unit_bin   := $(unit_src:tests/%.c=$(BUILD)/tests/%)
 system_bin := $(system_src:tests/%.c=$(BUILD)/tests/%)
@@ -193,12 +194,13 @@ $(BUILD)/tests/%.o: tests/%.c Makefile | $(BUILD)/deps.built
 	$(CC) $(CPPFLAGS) -DGRACE_SOURCE='"$(CURDIR)"' -DGRACE_CC='"$(CC)"' $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/tests/suite.o $(BUILD)/libgrace.a | $(BUILD)/deps.check
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(test_libs) -lpthread
 
 $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harness_obj) | $(BUILD)/deps.check
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(test_libs) -lpthread
 
 $(BUILD)/tests/unit/test_redirect: LDFLAGS += -rdynamic
+$(BUILD)/tests/unit/test_late_tls $(BUILD)/tests/system/test_answers: test_libs = -lssl -lcrypto
 $(BUILD)/tests/system/test_drain_loss: $(loss_obj)
 
 # Targets for the tests: small programs that know nothing of libgrace.
@@ -209,11 +211,12 @@ $(BUILD)/tests/programs/%: tests/programs/%.c | $(BUILD)/deps.built
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -MMD -MP $($*_flags) -o $@ $< -lpthread
 
 # Larger ones: a folder each.
-program_folders := $(BUILD)/tests/programs/server $(BUILD)/tests/programs/load
+program_folders := $(addprefix $(BUILD)/tests/programs/,server load secure)
 test_programs   += $(if $(CROSS),$(BUILD)/tests/programs/server,$(program_folders))
 $(BUILD)/tests/programs/server: $(wildcard tests/programs/server/*.[ch])
 $(BUILD)/tests/programs/load: $(wildcard tests/programs/load/*.[ch])
-$(BUILD)/tests/programs/load: folder_libs = -lssl -lcrypto
+$(BUILD)/tests/programs/secure: $(wildcard tests/programs/secure/*.[ch])
+$(BUILD)/tests/programs/load $(BUILD)/tests/programs/secure: folder_libs = -lssl -lcrypto
 $(program_folders): | $(BUILD)/deps.built
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) $(if $(CROSS),-Wno-psabi) -o $@ $(filter %.c,$^) -lpthread $(folder_libs)
@@ -271,7 +274,7 @@ foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) 
 check-i386: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=i386 CC=i686-linux-gnu-gcc BUILD=$(BUILD)/i386 foreign-tests
-	./tests/run $(BUILD)/i386 $(unit_src:tests/%.c=$(BUILD)/i386/tests/%) \
+	./tests/run $(BUILD)/i386 $(patsubst tests/%.c,$(BUILD)/i386/tests/%,$(filter-out $(native_src),$(unit_src))) \
 	    $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	@mkdir -p $(BUILD)/i386/mixed
 	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../tests ../../grace $(BUILD)/i386/mixed

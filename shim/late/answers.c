@@ -24,6 +24,7 @@
 #include "calls.h"
 #include "connection.h"
 #include "hooks/room.h"
+#include "tls.h"
 
 /* How long a beginning or its end may take, and how often is looked for objects that are new. */
 #define WAIT_MOST_MS  1000
@@ -169,11 +170,13 @@ static void apply(void)
     if (answers.redirect.list == NULL)
         learn();
     grace_redirect(&answers.redirect);
+    grace_late_tls_apply();
 }
 
 /* Connections on which something of ours is still to go out need their calls redirected. */
 static void take_back(void)
 {
+    grace_late_tls_end();
     if (grace_late_connections_end())
         grace_redirect_undo(&answers.redirect);
 }
@@ -218,8 +221,11 @@ bool grace_answers_begin(void)
         atomic_store(&answers.wanted, NO_THREAD);
         atomic_store(&answers.is, NO_THREAD);
     }
-    if (atomic_load(&answers.wanted) != ON && !grace_late_connections_begin())
-        return false;
+    if (atomic_load(&answers.wanted) != ON) {
+        if (!grace_late_connections_begin())
+            return false;
+        grace_late_tls_begin();
+    }
     if (atomic_exchange(&answers.wanted, ON) == NO_THREAD &&
         grace_thread_start(redirect, NULL) != 0) {
         atomic_store(&answers.wanted, NO_THREAD);

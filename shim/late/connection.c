@@ -66,15 +66,23 @@ static bool tcp_state(int fd, struct tcp_info *info)
 
 /* ---- one connection ------------------------------------------------------------------------ */
 
-static enum grace_answer_fresh is_fresh(const struct grace_connection *connection, int fd)
+/* Nothing was sent yet that we have seen. The kernel's times are milliseconds ago. */
+enum grace_answer_fresh grace_connection_fresh(int fd)
 {
     struct tcp_info info;
     if (!tcp_state(fd, &info))
         return GRACE_FRESH_UNKNOWN;
-    if (connection->knows_received)
-        return info.tcpi_bytes_received > connection->received ? GRACE_FRESH_YES : GRACE_FRESH_NO;
-    /* Nothing was sent yet that we have seen. These are milliseconds ago. */
     return info.tcpi_last_data_recv <= info.tcpi_last_data_sent ? GRACE_FRESH_YES : GRACE_FRESH_NO;
+}
+
+static enum grace_answer_fresh is_fresh(const struct grace_connection *connection, int fd)
+{
+    struct tcp_info info;
+    if (!connection->knows_received)
+        return grace_connection_fresh(fd);
+    if (!tcp_state(fd, &info))
+        return GRACE_FRESH_UNKNOWN;
+    return info.tcpi_bytes_received > connection->received ? GRACE_FRESH_YES : GRACE_FRESH_NO;
 }
 
 void grace_connection_look(struct grace_connection *connection, int fd, char first)

@@ -47,4 +47,8 @@ void grace_connection_before(struct grace_connection *connection, int fd,
                              const struct grace_answer *after);
 void grace_connection_sent(struct grace_connection *connection);
 
+/* Whether the client of a connection has sent something after the last that was sent to it.
+ * Async-signal-safe; keeps errno. */
+enum grace_answer_fresh grace_connection_fresh(int fd);
+
 #endif

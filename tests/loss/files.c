@@ -30,6 +30,46 @@ static const char node_secure[] =
     "  setTimeout(() => response.end('a page\\n'.repeat(100)), 20);\n"
     "}).listen(Number(process.argv[2]), '127.0.0.1');\n";
 
+#define PYTHON_TLS                                                                                 \
+    "import ssl, sys\n"                                                                            \
+    "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"                                          \
+    "context.load_cert_chain(sys.argv[2] + '/cert.pem', sys.argv[2] + '/key.pem')\n"               \
+    "body = b'a page\\n' * 100\n"                                                                  \
+    "head = b'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body)\n"
+
+static const char python_secure[] =
+    PYTHON_TLS "import time\n"
+               "from http.server import *\n"
+               "class Page(BaseHTTPRequestHandler):\n"
+               "    protocol_version = 'HTTP/1.1'\n"
+               "    def do_GET(self):\n"
+               "        time.sleep(0.02)\n"
+               "        self.send_response(200)\n"
+               "        self.send_header('Content-Length', str(len(body)))\n"
+               "        self.end_headers()\n"
+               "        self.wfile.write(body)\n"
+               "    def log_message(self, *words):\n"
+               "        pass\n"
+               "server = ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Page)\n"
+               "server.socket = context.wrap_socket(server.socket, server_side=True)\n"
+               "server.serve_forever()\n";
+
+static const char asyncio_secure[] =
+    PYTHON_TLS "import asyncio\n"
+               "async def serve(reader, writer):\n"
+               "    try:\n"
+               "        while await reader.readuntil(b'\\r\\n\\r\\n'):\n"
+               "            await asyncio.sleep(0.02)\n"
+               "            writer.write(head + body)\n"
+               "            await writer.drain()\n"
+               "    except (asyncio.IncompleteReadError, ConnectionError):\n"
+               "        writer.close()\n"
+               "async def main():\n"
+               "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]),\n"
+               "                                        ssl=context)\n"
+               "    await server.serve_forever()\n"
+               "asyncio.run(main())\n";
+
 static FILE *create(const struct loss_place *place, const char *name)
 {
     char path[512];
@@ -66,7 +106,8 @@ bool loss_prepare(const struct loss_place *place)
     mkdir(path, 0755);
     make_certificate(place);
     return put(place, "app.py", flask_app, 1) && put(place, "app.js", node_app, 1) &&
-           put(place, "secure.js", node_secure, 1) &&
+           put(place, "secure.js", node_secure, 1) && put(place, "secure.py", python_secure, 1) &&
+           put(place, "secure_asyncio.py", asyncio_secure, 1) &&
            put(place, "www/index.html", "a page of a hundred bytes\n", 4) &&
            put(place, "www/large", "a line of a large file\n", 20000);
 }
