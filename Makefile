@@ -340,9 +340,10 @@ bench_programs := $(patsubst %/hook_stamp,%/hook_stamp.so,$(bench_programs)) $(B
 $(BUILD)/tests/bench/bench: $(bench_obj)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
+# Bound at the start, as services are built: else each child of a fork would look its calls up anew.
 $(BUILD)/tests/bench/programs/%: tests/bench/programs/%.c Makefile | $(BUILD)/deps.built
 	@mkdir -p $(@D)
-	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) $($*_include) -MMD -MP -o $@ $< -lpthread $($*_libs)
+	$(CC) -I. -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) $($*_include) -MMD -MP -Wl,-z,now -o $@ $< -lpthread $($*_libs)
 
 statements_sqlite_libs   := -lsqlite3
 statements_libpq_libs    := -lpq

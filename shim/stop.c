@@ -447,7 +447,7 @@ static void end_owner(enum grace_cause cause, int status)
 GRACE_IN_CHILDREN void grace_stop_by_call(enum grace_cause cause, int status)
 {
     /* A child that cannot strike itself out may have been handed over to at this moment. */
-    if (!grace_is_owner() && (grace_child_leaves() || !grace_is_owner()))
+    if (grace_child_leaves() || !grace_is_owner())
         grace_drain_worker_ends(cause, status);
     else
         end_owner(cause, status);

@@ -18,10 +18,10 @@ static const struct part {
     const char *name;
     void (*measure)(void);
 } parts[] = {
-    {"start", bench_start},       {"steady", bench_steady}, {"statements", bench_statements},
-    {"services", bench_services}, {"memory", bench_memory}, {"latency", bench_latency},
-    {"hooks", bench_hooks},       {"drain", bench_drain},   {"drain-cost", bench_drain_cost},
-    {"guardian", bench_guardian}, {"size", bench_size},
+    {"start", bench_start},           {"steady", bench_steady},     {"forks", bench_forks},
+    {"statements", bench_statements}, {"services", bench_services}, {"memory", bench_memory},
+    {"latency", bench_latency},       {"hooks", bench_hooks},       {"drain", bench_drain},
+    {"drain-cost", bench_drain_cost}, {"guardian", bench_guardian}, {"size", bench_size},
 };
 
 /* ---- words ------------------------------------------------------------------------------------

@@ -183,6 +183,7 @@ double instructions_each(const struct way *way, const char *const *none, const c
 
 void bench_start(void);
 void bench_steady(void);
+void bench_forks(void);
 void bench_statements(void);
 void bench_services(void);
 void bench_memory(void);

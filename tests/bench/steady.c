@@ -1,6 +1,6 @@
 /*
  * What libgrace costs before any stop, in the calls that it touches, and in those that a second
- * thread or a larger process would slow down: with three hooks and the guardian, against without.
+ * thread would slow down: with three hooks and the guardian, against without.
  */
 #include "bench.h"
 
@@ -11,23 +11,16 @@
 #define SECONDS 8
 
 static const struct work {
-    const char *name, *program, *way;
-    int count;      /* of operations in a round */
-    int counted;    /* of those whose instructions are counted */
-    int megabytes;  /* that a parent of children has */
-    bool judged;    /* by its instructions */
-    double slowest; /* the budget as a ratio of times; 0: none */
+    const char *name, *way;
+    int count;   /* of operations in a round */
+    int counted; /* of those whose instructions are counted */
+    bool judged; /* by its instructions */
 } all[] = {
-    {"malloc and free", "steady", "malloc", 2000000, 200000, 0, true, 0},
-    {"putc", "steady", "putc", 5000000, 500000, 0, true, 0},
-    {"poll with a limit", "steady", "poll", 200000, 20000, 0, false, 0},
-    {"signal, a handler of its own", "steady", "signal", 100000, 10000, 0, false, 0},
-    {"connect and accept", "steady", "accept", 20000, 2000, 0, false, 0},
-    {"fork, _exit, wait", "forker", "fork", 500, 50, 0, false, 1.02},
-    {"the same, a parent of 100 MB", "forker", "fork", 40, 0, 100, false, 1.02},
-    {"fork, exec, wait", "forker", "fork-exec", 150, 20, 0, false, 1.02},
-    {"vfork, exec, wait", "forker", "vfork-exec", 150, 20, 0, false, 1.02},
-    {"posix_spawn, wait", "forker", "spawn", 150, 20, 0, false, 1.02},
+    {"malloc and free", "malloc", 2000000, 200000, true},
+    {"putc", "putc", 5000000, 500000, true},
+    {"poll with a limit", "poll", 200000, 20000, false},
+    {"signal, a handler of its own", "signal", 100000, 10000, false},
+    {"connect and accept", "accept", 20000, 2000, false},
 };
 
 enum { BARE, EMPTY, GRACED, WAYS };
@@ -39,16 +32,12 @@ struct subject {
 
 static const char *const *command(const struct work *work, int count)
 {
-    const char **argv = calloc(6, sizeof *argv);
+    const char **argv = calloc(4, sizeof *argv);
     if (argv == NULL)
         abort();
-    argv[0] = built("tests/bench/programs/%s", work->program);
+    argv[0] = built("tests/bench/programs/steady");
     argv[1] = work->way;
     argv[2] = words("%d", count);
-    if (strcmp(work->program, "forker") == 0) {
-        argv[3] = words("%d", work->megabytes);
-        argv[4] = built("tests/bench/programs/nothing");
-    }
     return argv;
 }
 
@@ -74,13 +63,11 @@ static void measure_time(const struct work *work, const struct way ways[WAYS])
         turns[i] = &series[i];
     }
     measure_in_turns(turns, WAYS, ROUNDS, SECONDS);
-    add_row(&(struct row){
-        .name = work->name,
-        .unit = "us",
-        .figure = &series[GRACED],
-        .floor = &series[BARE],
-        .budget = {.of = work->slowest > 0 ? OF_RATIO : NO_BUDGET, .most = work->slowest},
-        .peers = (const struct series *const[]){&series[EMPTY], NULL}});
+    add_row(&(struct row){.name = work->name,
+                          .unit = "us",
+                          .figure = &series[GRACED],
+                          .floor = &series[BARE],
+                          .peers = (const struct series *const[]){&series[EMPTY], NULL}});
 }
 
 /* No guardian: how long the program waits for it to come is not what is counted here. */
@@ -107,7 +94,6 @@ void bench_steady(void)
     const struct way alone = {.preload = built("libgrace.so"), .config = three_hooks(false)};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         measure_time(&all[i], ways);
-        if (all[i].counted > 0)
-            measure_instructions(&all[i], &alone);
+        measure_instructions(&all[i], &alone);
     }
 }
