@@ -139,6 +139,7 @@ static char *play(enum way way, const struct runtime *runtime, int signo, int *s
 {
     struct process *process = launch(&(struct launch){.way = way, .argv = runtime->argv});
     wait_ready(process);
+    wait_asleep(process); /* asyncio sleeps on after a ^C that comes just before it falls asleep */
     *status = stop_with(process, signo);
     return contents(process->out);
 }
