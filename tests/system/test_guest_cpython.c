@@ -44,9 +44,18 @@ static char *tally(const struct process *process)
     return line;
 }
 
+static bool is_same(struct process *bare, struct process *graced)
+{
+    int status = wait_end(bare);
+    return wait_end(graced) == status && strcmp(tally(graced), tally(bare)) == 0;
+}
+
+/* All at once. Some measure time: what differs counts when it differs again, with nothing beside.
+ */
 START_TEST(result_is_the_same)
 {
     struct process *bare[GROUPS], *graced[GROUPS];
+    bool differs[GROUPS];
     if (access("/usr/lib/python3.11/test/test_signal.py", F_OK) != 0)
         skip("Debian's libpython3.11-testsuite is not installed");
     config("hooks = (%s, %s);", hook_command("A", "phase = \"announce\";"), hook_plugin("B", ""));
@@ -54,10 +63,15 @@ START_TEST(result_is_the_same)
         bare[i] = start_group(BARE, i);
         graced[i] = start_group(GRACED, i);
     }
+    for (int i = 0; i < GROUPS; i++)
+        differs[i] = !is_same(bare[i], graced[i]);
     for (int i = 0; i < GROUPS; i++) {
-        expect_status(wait_end(graced[i]), wait_end(bare[i]));
-        expect(strcmp(tally(graced[i]), tally(bare[i])) == 0, "%s:\n%s\nbare:\n%s", groups[i][0],
-               tally(graced[i]), tally(bare[i]));
+        if (!differs[i])
+            continue;
+        bare[i] = start_group(BARE, i);
+        graced[i] = start_group(GRACED, i);
+        expect(is_same(bare[i], graced[i]), "%s:\n%s\nbare:\n%s", groups[i][0], tally(graced[i]),
+               tally(bare[i]));
     }
 }
 END_TEST
