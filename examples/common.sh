@@ -51,7 +51,7 @@ show() {
 
 until_true() { # COMMAND…: waits until it succeeds
     local tries
-    for ((tries = 0; tries < 1500; tries++)); do
+    for ((tries = 0; tries < 6000; tries++)); do
         ! "$@" 2>/dev/null || return 0
         sleep 0.02
     done

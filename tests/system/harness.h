@@ -24,7 +24,7 @@
 
 /* How long anything may take before a test gives up on it: far more than a busy machine needs. */
 #ifndef STORY_LIMIT_MS
-#define STORY_LIMIT_MS 60000
+#define STORY_LIMIT_MS 120000
 #endif
 
 /* How long a hook that hangs would take: what a stop that did not bound it could not beat. */

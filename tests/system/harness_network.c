@@ -21,8 +21,9 @@ static struct sockaddr_in loopback(int port)
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-/* Below those that the kernel gives to clients, which would take it again at once. */
-enum { LOWEST_PORT = 10000, PORTS = 20000 };
+/* Below those that the kernel gives to clients, which would take it again at once, and those that
+ * examples/common.sh takes. */
+enum { LOWEST_PORT = 10000, PORTS = 10000 };
 
 static bool is_free(int port)
 {

@@ -232,7 +232,7 @@ static void play_with(const char *const *argv, int port, const struct script *sc
         bare[i] = finish(begin(port, &script[i], is_secure), &script[i]);
     stop_with(server, SIGKILL);
 
-    config("drain = { timeout = \"60s\"; }; deadline = \"120s\";");
+    config("drain = { timeout = \"10m\"; }; deadline = \"20m\";");
     server = serve(GRACED, argv, port);
     for (int i = 0; i < count; i++)
         connections[i] = begin(port, &script[i], is_secure);
@@ -301,7 +301,7 @@ START_TEST(not_asked_for_it_leaves_answers_alone)
 {
     static const struct script one = {{GET("/once")}, 0};
     int port = free_port();
-    config("drain = { timeout = \"60s\"; http = false; }; deadline = \"120s\";");
+    config("drain = { timeout = \"10m\"; http = false; }; deadline = \"20m\";");
     struct process *server = serve(GRACED, ARGV(program("answerer"), text("%d", port)), port);
     struct connection connection = begin(port, &one, false);
     send_signal(server, SIGTERM);

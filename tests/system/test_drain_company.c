@@ -95,7 +95,7 @@ START_TEST(bare_the_first_of_two_takes_requests_along)
 {
     int port = free_port();
     struct process *first = start_instance(BARE, port, 1);
-    int under_way = ask(port, "/delay=60000/size=7");
+    int under_way = ask(port, "/until=never/size=7");
     expect(is_whole(answer_of(ask(port, "/")), 1));
     start_instance(BARE, port, 2);
     expect_status(stop_with(first, SIGTERM), KILLED(SIGTERM));
