@@ -52,10 +52,26 @@ static int failed(bool was_child)
     return -1;
 }
 
+static executing *real_execve(void)
+{
+    return GRACE_REAL(executing, "execve");
+}
+
+static executing *real_execvpe(void)
+{
+    return GRACE_REAL(executing, "execvpe");
+}
+
+void grace_exec_look_up(void)
+{
+    real_execve();
+    real_execvpe();
+}
+
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
     bool child = grace_child_leaves();
-    GRACE_REAL(executing, "execve")(path, argv, ENVIRONMENT(envp));
+    real_execve()(path, argv, ENVIRONMENT(envp));
     return failed(child);
 }
 
@@ -81,7 +97,7 @@ EXPORT int execv(const char *path, char *const argv[])
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
     bool child = grace_child_leaves();
-    GRACE_REAL(executing, "execvpe")(file, argv, ENVIRONMENT(envp));
+    real_execvpe()(file, argv, ENVIRONMENT(envp));
     return failed(child);
 }
 

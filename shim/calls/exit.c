@@ -11,10 +11,20 @@ typedef void ending(int);
 
 #define EXPORT __attribute__((visibility("default")))
 
+static ending *real_exit(void)
+{
+    return GRACE_REAL(ending, "exit");
+}
+
+void grace_exit_look_up(void)
+{
+    real_exit();
+}
+
 EXPORT _Noreturn GRACE_IN_CHILDREN void exit(int status)
 {
     grace_stop_by_call(GRACE_CAUSE_EXIT, status & 0xff);
-    GRACE_REAL(ending, "exit")(status);
+    real_exit()(status);
     __builtin_unreachable();
 }
 

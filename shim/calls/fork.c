@@ -18,10 +18,23 @@ struct termios;
 struct winsize;
 typedef int forking_on_terminal(int *, char *, const struct termios *, const struct winsize *);
 
+static forking *real_fork(void)
+{
+    static _Atomic(forking *) found;
+    forking *real = atomic_load_explicit(&found, memory_order_relaxed);
+    if (real == NULL) {
+        grace_exec_look_up();
+        grace_exit_look_up();
+        real = GRACE_REAL(forking, "fork");
+        atomic_store_explicit(&found, real, memory_order_relaxed);
+    }
+    return real;
+}
+
 EXPORT GRACE_IN_CHILDREN pid_t fork(void)
 {
     uint32_t order = grace_child_order();
-    pid_t pid = GRACE_REAL(forking, "fork")();
+    pid_t pid = real_fork()();
     if (pid == 0 && order != 0)
         grace_child_begins(order);
     return pid;

@@ -22,4 +22,9 @@
     })
 /* NOLINTEND(bugprone-macro-parentheses) */
 
+/* Look up what a child of fork calls soon, before the first fork: each child would have to anew,
+ * since it finds it in its own memory only. */
+void grace_exec_look_up(void);
+void grace_exit_look_up(void);
+
 #endif
