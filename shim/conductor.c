@@ -333,6 +333,16 @@ bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last, enu
     return count_work(first, last, cause, false) > 0;
 }
 
+void grace_conductor_prepare(void)
+{
+    for (size_t i = 0; i < grace_shim.plan->hook_count; i++)
+        if (grace_shim.hooks[i].kind == GRACE_HOOK_INSIDE &&
+            grace_ledger_owes(grace_shim.ledger, i)) {
+            grace_worker_prepare();
+            return;
+        }
+}
+
 /* ---- the first line and the last ----------------------------------------------------------- */
 
 void grace_conductor_log_begin(void)

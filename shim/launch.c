@@ -75,6 +75,8 @@ static void start(void *argument)
     struct grace_launch *launch = argument;
     if (is_over(launch) || grace_thread_start(launch->what->conductor, NULL) != 0)
         launch->what->stuck();
+    else if (launch->what->beside != NULL)
+        launch->what->beside();
 }
 
 /* Returns true when the launch is over, one way or the other. */

@@ -247,7 +247,8 @@ int grace_thread_start(void *(*function)(void *), void *argument);
 struct grace_launched {
     void *(*conductor)(void *);
     void (*stuck)(void);
-    char *stack_end; /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
+    char *stack_end;      /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
+    void (*beside)(void); /* what its starter does while it begins; NULL: nothing */
 };
 struct grace_launch {
     const struct grace_launched *what;
@@ -350,6 +351,10 @@ void grace_conduct(enum grace_phase first, enum grace_phase last, bool in_proces
 bool grace_conductor_has_work(enum grace_phase first, enum grace_phase last,
                               enum grace_cause cause);
 
+/* Have the thread for in-process hooks ready, if there are any: for whoever has started the
+ * conductor, at a safe point. */
+void grace_conductor_prepare(void);
+
 /* The lines at the beginning and the end of a stop. */
 void grace_conductor_log_begin(void);
 void grace_conductor_log_end(void);
@@ -379,6 +384,10 @@ void grace_count_stop(void);
 typedef int grace_work(void *argument);
 enum grace_outcome grace_worker_run(grace_work *work, void *argument, size_t size,
                                     uint32_t timeout_ms, int *detail);
+
+/* Start the thread of the first of them beforehand. At a safe point, on any thread; it may come
+ * late. */
+void grace_worker_prepare(void);
 
 /* The hooks are through and the target goes on to its own ending: take the fault handlers away. */
 void grace_worker_stand_down(void);

@@ -260,7 +260,8 @@ static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
 static struct grace_launch stop_launch;
 static const struct grace_launched stopping = {.conductor = signal_conductor,
                                                .stuck = signal_stuck,
-                                               .stack_end = stop_stack + sizeof stop_stack};
+                                               .stack_end = stop_stack + sizeof stop_stack,
+                                               .beside = grace_conductor_prepare};
 
 static void another_signal(int signo, const siginfo_t *info)
 {
@@ -366,6 +367,7 @@ static void *call_conductor(void *unused)
 static void lead_call(void)
 {
     if (grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0) {
+        grace_conductor_prepare();
         wait_until_done();
         return;
     }

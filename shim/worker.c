@@ -228,7 +228,9 @@ static struct worker *worker_start(void)
     worker->size = size - sizeof *worker;
     worker->pid = grace_getpid();
     worker->next = atomic_load_explicit(&workers, memory_order_relaxed);
-    atomic_store_explicit(&workers, worker, memory_order_release);
+    while (!atomic_compare_exchange_weak_explicit(&workers, &worker->next, worker,
+                                                  memory_order_release, memory_order_relaxed))
+        continue;
 
     pthread_attr_t attributes;
     pthread_t thread;
@@ -241,6 +243,52 @@ static struct worker *worker_start(void)
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
     pthread_attr_destroy(&attributes);
     return result == 0 ? worker : NULL;
+}
+
+/* ---- made ready beside the conductor ------------------------------------------------------- */
+
+/*
+ * The first worker is started by the thread that has started the conductor, while that one logs and
+ * looks what there is to drain. It also is the cheaper place: for its first allocation a new thread
+ * maps an arena of its own.
+ */
+enum { NOBODY, UNDER_WAY, READY, TAKEN };
+
+/* The other thread has nothing else to do, but may not get to run. */
+#define PREPARED_LIMIT_MS 20
+
+static struct {
+    _Atomic uint32_t state; /* futex */
+    struct worker *worker;
+} prepared;
+
+void grace_worker_prepare(void)
+{
+    uint32_t expected = NOBODY;
+    if (!atomic_compare_exchange_strong(&prepared.state, &expected, UNDER_WAY))
+        return;
+    struct worker *worker = prepared.worker = worker_start();
+    expected = UNDER_WAY;
+    if (atomic_compare_exchange_strong(&prepared.state, &expected, READY)) {
+        grace_futex_wake_all(&prepared.state);
+    } else if (worker != NULL) { /* too late */
+        atomic_store_explicit(&worker->state, LOST, memory_order_release);
+        grace_futex_wake_all(&worker->state);
+    }
+}
+
+/* NULL: there is none. */
+static struct worker *take_prepared(void)
+{
+    uint64_t now = grace_now_ms(), until = now + PREPARED_LIMIT_MS;
+    uint32_t state;
+    for (;; now = grace_now_ms()) {
+        state = atomic_load(&prepared.state);
+        if (state == UNDER_WAY && now < until)
+            grace_futex_wait(&prepared.state, UNDER_WAY, (int64_t)(until - now));
+        else if (atomic_compare_exchange_strong(&prepared.state, &state, TAKEN))
+            return state == READY ? prepared.worker : NULL;
+    }
 }
 
 /* ---- for the conductor --------------------------------------------------------------------- */
@@ -269,6 +317,8 @@ enum grace_outcome grace_worker_run(grace_work *work, void *argument, size_t siz
                                     uint32_t timeout_ms, int *detail)
 {
     catch_faults();
+    if (current == NULL)
+        current = take_prepared();
     if (current == NULL)
         current = worker_start();
     if (current == NULL) {
