@@ -2,6 +2,7 @@
  * Worker threads: what a hook may do to its own thread, and that nothing else comes of it. Also run
  * under ThreadSanitizer by `make sanitize`: this is where libgrace has threads that share data.
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -66,6 +67,52 @@ START_TEST(one_thread_serves_while_hooks_behave)
         first = its.stack;
     }
     ck_assert_int_eq(its.number, 1000);
+}
+END_TEST
+
+static void *prepare(void *unused)
+{
+    grace_worker_prepare();
+    return unused;
+}
+
+/* Whoever comes first, each of them once: the conductor has one that serves. */
+START_TEST(a_worker_may_be_started_by_another_thread)
+{
+    struct work its = {.number = 0};
+    pthread_t other;
+    ck_assert_int_eq(pthread_create(&other, NULL, prepare, NULL), 0);
+    if (_i > 0) /* it is ready, else perhaps under way */
+        ck_assert_int_eq(pthread_join(other, NULL), 0);
+    ck_assert_int_eq(work(count_up, &its, LONG_MS), GRACE_OUTCOME_DONE);
+    const void *first = its.stack;
+    if (_i == 0)
+        ck_assert_int_eq(pthread_join(other, NULL), 0);
+    grace_worker_prepare();
+    ck_assert_int_eq(work(count_up, &its, LONG_MS), GRACE_OUTCOME_DONE);
+    ck_assert_ptr_eq(its.stack, first);
+    ck_assert_int_eq(its.number, 2);
+}
+END_TEST
+
+static int count_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+    ck_assert_ptr_nonnull(tasks);
+    while (readdir(tasks) != NULL)
+        count++;
+    closedir(tasks);
+    return count;
+}
+
+START_TEST(a_worker_that_is_ready_is_the_one_that_serves)
+{
+    struct work its = {.number = 0};
+    grace_worker_prepare();
+    int before = count_threads();
+    ck_assert_int_eq(work(count_up, &its, LONG_MS), GRACE_OUTCOME_DONE);
+    ck_assert_int_eq(count_threads(), before);
 }
 END_TEST
 
@@ -196,6 +243,8 @@ Suite *suite(void)
     tcase_add_checked_fixture(tests, setup, NULL);
     tcase_add_test(tests, the_argument_goes_and_comes_back);
     tcase_add_test(tests, one_thread_serves_while_hooks_behave);
+    tcase_add_loop_test(tests, a_worker_may_be_started_by_another_thread, 0, 2);
+    tcase_add_test(tests, a_worker_that_is_ready_is_the_one_that_serves);
     tcase_add_test(tests, a_failure_is_an_error);
     tcase_add_loop_test(tests, a_misdeed_ends_that_hook_only, 0, MISDEEDS);
     tcase_add_test(tests, an_abandoned_hook_disturbs_nobody);
