@@ -140,8 +140,12 @@ void bench_latency(void)
     static const char handler[] = "floor: a handler of its own that calls pthread_create";
     static const char waiting[] =
         "floor: a thread of its own that waits in sigwait from the start on";
+    static const char in_poll[] =
+        "floor: a handler of its own that calls pthread_create; above it, the largest first: the "
+        "look for something to drain, the sender's name and the first log line, a second thread, "
+        "pages never touched before";
     struct budget poll = {.of = OF_RATIO, .most = 1.5}, none = {.of = NO_BUDGET};
-    in_process("poll", "kill to in-process hook: in poll", handler, "handler", true, poll);
+    in_process("poll", "kill to in-process hook: in poll", in_poll, "handler", true, poll);
     in_process("cpu", "kill to in-process hook: computes", handler, "handler", false, none);
     in_process("malloc", "kill to in-process hook: in malloc", waiting, "sigwait", false, none);
     in_process("printf", "kill to in-process hook: in printf", waiting, "sigwait", false, none);

@@ -35,6 +35,9 @@ void bench_size(void)
     add_row(&(struct row){.name = "libgrace.so, stripped",
                           .unit = "KiB",
                           .figure = &size,
+                          .remark =
+                              "signals, endings and waits, the drain and its answers, running "
+                              "hooks, libconfig, the config's checks",
                           .budget = {.of = OF_FIGURE, .most = 150}});
     add_row(&(struct row){.name = "libgrace.so: libraries it needs besides libc",
                           .unit = "",

@@ -100,12 +100,16 @@ static void report(const struct series *of, const char *what, const char *unit, 
     struct budget budget = {.of = judged ? OF_ABOVE : NO_BUDGET, .most = 60};
     const struct {
         int figure, floor;
-        const char *way;
-    } rows[] = {{EMPTY, BARE, "empty preload"},
-                {NO_CONFIG, EMPTY, "libgrace, no config"},
-                {NO_GUARDIAN, EMPTY, "config, no guardian"},
-                {RUN, BARE, "grace run, 3 hooks"},
-                {INIT, BARE, "grace run --init, 3 hooks"}};
+        const char *way, *remark;
+    } rows[] = {
+        {EMPTY, BARE, "empty preload", NULL},
+        {NO_CONFIG, EMPTY, "libgrace, no config",
+         "floor: an empty preload; above it: libc's functions that libgrace calls are looked "
+         "up by the loader, pages are touched, signals taken"},
+        {NO_GUARDIAN, EMPTY, "config, no guardian",
+         "floor: an empty preload; above it: the config is parsed, a ledger made"},
+        {RUN, BARE, "grace run, 3 hooks", NULL},
+        {INIT, BARE, "grace run --init, 3 hooks", NULL}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         add_row(&(struct row){
             .name = words("%s: %s", what, rows[i].way),
@@ -113,7 +117,7 @@ static void report(const struct series *of, const char *what, const char *unit, 
             .figure = &of[rows[i].figure],
             .floor = &of[rows[i].floor],
             .budget = rows[i].figure == NO_CONFIG ? budget : (struct budget){.of = NO_BUDGET},
-            .remark = rows[i].floor == EMPTY ? "floor: an empty preload" : NULL});
+            .remark = rows[i].remark});
     report_guardian(of, words("%s: 3 hooks, guardian", what), unit, judged);
 }
 
