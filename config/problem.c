@@ -28,7 +28,7 @@ static char *printable_copy(const char *text)
     while (*text != '\0') {
         size_t bytes = grace_utf8_length(text);
         if (bytes == 0) {
-            to += sprintf(to, "\\x%02x", (unsigned)(unsigned char)*text++);
+            to += snprintf(to, 5, "\\x%02x", (unsigned)(unsigned char)*text++);
             continue;
         }
         memcpy(to, text, bytes);

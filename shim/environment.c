@@ -127,7 +127,7 @@ int grace_environment_take_guardian(char **environment)
     for (char **at = environment; *at != NULL; at++) {
         if (strncmp(*at, GRACE_GUARDIAN_VARIABLE, sizeof GRACE_GUARDIAN_VARIABLE - 1) != 0)
             continue;
-        int pid = atoi(*at + sizeof GRACE_GUARDIAN_VARIABLE - 1);
+        int pid = (int)strtol(*at + sizeof GRACE_GUARDIAN_VARIABLE - 1, NULL, 10);
         take_out(at);
         return pid > 0 ? pid : 0;
     }
