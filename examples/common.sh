@@ -111,8 +111,15 @@ stop() { # SIGNAL
     wait_end
 }
 
-# Until libgrace has said that the stop is over: after a kill -9 that is later than the end.
-wait_hooks() { until_true grep -q ': stopped after' log; }
+# Until all hooks have run: after the last one the guardian leaves.
+wait_hooks() { until_true has_no_guardian; }
+has_no_guardian() {
+    local comm
+    # shellcheck disable=SC2013  # each is one word
+    for comm in $(grep -slx grace-guardian /proc/[0-9]*/comm); do
+        ! grep -qsF "GRACE_EXAMPLE=$work" "${comm%comm}environ" || return 1
+    done
+}
 
 is_alive() { [[ -e /proc/$1/stat && $(sed 's/.*) //' "/proc/$1/stat") != Z* ]]; }
 is_gone() { ! is_alive "$1"; }
