@@ -79,7 +79,8 @@ static int run(void *state, const struct grace_stop *stop, struct grace_error *e
     int64_t remaining = grace_stop_remaining_ms(stop);
     uint32_t patience =
         remaining > 2 * RESERVE_MS ? (uint32_t)(remaining - RESERVE_MS) : (uint32_t)(remaining / 2);
-    grace_flush_stdio(patience, &flushed);
+    /* A stream may be in use all the time, on a busy machine, or for long, with a slow disk. */
+    grace_flush_stdio(patience / 2, patience, &flushed);
     if (flush->sync)
         grace_kernel_each_descriptor(sync_one, &synced);
     return judge(&flushed, &synced, error);

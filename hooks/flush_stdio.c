@@ -24,10 +24,9 @@
 #define PASSES_MAX 64
 
 /* A thread that writes all the time holds its stream's lock most of the time, for moments: it is
- * tried this often in a row, and again after a pause, for so long. One that hangs costs no more. */
+ * tried this often in a row, and again after a pause. */
 #define TRIES          2000
 #define AGAIN_AFTER_US 500
-#define AGAIN_FOR_MS   200
 
 /* Streams that are remembered as done: those that others fill again are not waited for again. */
 #define DONE_MAX 512
@@ -161,22 +160,20 @@ static void flush_listed(uint64_t deadline_ms, struct done *done, struct grace_f
     }
 }
 
-static void flush_all(uint64_t deadline_ms, struct grace_flushed *result)
+static void flush_all(uint64_t until_ms, uint64_t deadline_ms, struct grace_flushed *result)
 {
     const struct timespec pause = {0, AGAIN_AFTER_US * 1000};
     struct done done;
     done.count = 0;
-    uint64_t until = grace_kernel_now_ms() + AGAIN_FOR_MS;
-    until = until < deadline_ms ? until : deadline_ms;
     flush_pass(take_standard, deadline_ms, &done, result);
     flush_listed(deadline_ms, &done, result);
-    while (result->skipped > 0 && has_list() && grace_kernel_now_ms() < until) {
+    while (result->skipped > 0 && has_list() && grace_kernel_now_ms() < until_ms) {
         grace_kernel(SYS_nanosleep, &pause, NULL);
         flush_listed(deadline_ms, &done, result);
     }
 }
 
-void grace_flush_stdio(uint32_t patience_ms, struct grace_flushed *result)
+void grace_flush_stdio(uint32_t busy_ms, uint32_t patience_ms, struct grace_flushed *result)
 {
     int saved = errno;
     *result = (struct grace_flushed){.flushed = 0};
@@ -185,7 +182,8 @@ void grace_flush_stdio(uint32_t patience_ms, struct grace_flushed *result)
     uint64_t mask = 0, before = 0, after = 0;
     grace_kernel(SYS_rt_sigprocmask, SIG_BLOCK, &pipe_bit, &mask, sizeof mask);
     grace_kernel(SYS_rt_sigpending, &before, sizeof before);
-    flush_all(grace_kernel_now_ms() + patience_ms, result);
+    uint64_t now = grace_kernel_now_ms();
+    flush_all(now + busy_ms, now + patience_ms, result);
     grace_kernel(SYS_rt_sigpending, &after, sizeof after);
     struct timespec none = {0, 0};
     if (!(before & pipe_bit) && (after & pipe_bit))

@@ -12,8 +12,8 @@ struct grace_flushed {
 };
 
 /*
- * Flush the output of each open FILE whose lock is free for a moment within the next fifth of a
- * second, and whose descriptor takes output within patience_ms (all together). Input is left as it
+ * Flush the output of each open FILE whose lock is free for a moment within the next busy_ms, and
+ * whose descriptor takes output within patience_ms (all together). Input is left as it
  * is: read-ahead of a seekable input stream is given back by exit() only, and an end by a signal
  * never did so.
  *
@@ -22,6 +22,9 @@ struct grace_flushed {
  * stderr are written before that lock is waited for); a buffer is larger than what a pipe has left;
  * a stream's cookie functions block. Not async-signal-safe.
  */
-void grace_flush_stdio(uint32_t patience_ms, struct grace_flushed *result);
+void grace_flush_stdio(uint32_t busy_ms, uint32_t patience_ms, struct grace_flushed *result);
+
+/* busy_ms where nobody asked for a flush: at the end of every stop. */
+#define GRACE_FLUSH_BUSY_MS 200
 
 #endif

@@ -50,7 +50,7 @@ _Noreturn void grace_end_by_signal(int signo, const siginfo_t *info)
 
 static int flush(void *result)
 {
-    grace_flush_stdio(FLUSH_PATIENCE_MS, result);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, FLUSH_PATIENCE_MS, result);
     return 0;
 }
 

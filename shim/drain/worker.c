@@ -237,6 +237,6 @@ GRACE_IN_CHILDREN void grace_drain_worker_ends(enum grace_cause cause, int statu
     if (cause == GRACE_CAUSE_EXIT && status >= 0)
         return; /* what exit does comes first; then we are called again */
     if (cause == GRACE_CAUSE_EXIT)
-        grace_flush_stdio(FLUSH_PATIENCE_MS, &flushed);
+        grace_flush_stdio(GRACE_FLUSH_BUSY_MS, FLUSH_PATIENCE_MS, &flushed);
     end();
 }

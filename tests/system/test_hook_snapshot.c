@@ -75,6 +75,7 @@ static struct process *start_server(const char *what)
               "--secret=hunter5", "--url=http://user:hunt/er6@host/", "plain-argument");
     wait_ready(server);
     wait_contains(server->out, "port ");
+    wait_asleep(server);
     return server;
 }
 

@@ -75,7 +75,7 @@ START_TEST(writes_what_every_stream_holds)
     written(0);
     written(1);
     errno = 4711;
-    grace_flush_stdio(1000, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
     ck_assert_int_eq(errno, 4711);
     ck_assert_int_eq(file_size(0), 9);
     ck_assert_int_eq(file_size(1), 9);
@@ -95,7 +95,7 @@ START_TEST(writes_more_streams_than_it_takes_at_once)
         unlink(name);
         fputs("held back", files[i]);
     }
-    grace_flush_stdio(1000, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
     ck_assert_uint_eq(flushed.flushed, 700);
     for (int i = 0; i < 700; i++) {
         struct stat status;
@@ -114,7 +114,7 @@ START_TEST(leaves_input_as_it_is)
     file = fopen(paths[0], "r");
     ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
     off_t offset = lseek(fileno(file), 0, SEEK_CUR);
-    grace_flush_stdio(1000, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
     ck_assert_int_eq(lseek(fileno(file), 0, SEEK_CUR), offset);
     ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
     ck_assert_str_eq(line, "second line\n");
@@ -141,11 +141,38 @@ START_TEST(passes_over_a_stream_that_another_thread_holds)
     written(1);
     ck_assert_int_eq(pthread_create(&thread, NULL, hold, held), 0);
     eventually(atomic_load(&stage) == 1);
-    grace_flush_stdio(1000, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
     ck_assert_int_eq(file_size(0), 0);
     ck_assert_int_eq(file_size(1), 9);
     ck_assert_uint_eq(flushed.flushed, 1);
     ck_assert_uint_eq(flushed.skipped, 1);
+}
+END_TEST
+
+/* Until the other stream is written, and longer than nobody asked for. */
+static void *hold_for_a_while(void *file)
+{
+    flockfile(file);
+    atomic_store(&stage, 1);
+    while (file_size(1) != 9)
+        usleep(1000);
+    usleep(2 * GRACE_FLUSH_BUSY_MS * 1000);
+    funlockfile(file);
+    return NULL;
+}
+
+START_TEST(waits_as_long_as_asked_for_a_stream_in_use)
+{
+    pthread_t thread;
+    FILE *held = written(0);
+    written(1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, hold_for_a_while, held), 0);
+    eventually(atomic_load(&stage) == 1);
+    grace_flush_stdio(100000, 100000, &flushed);
+    ck_assert_int_eq(file_size(0), 9);
+    ck_assert_uint_eq(flushed.flushed, 2);
+    ck_assert_uint_eq(flushed.skipped, 0);
+    pthread_join(thread, NULL);
 }
 END_TEST
 
@@ -165,7 +192,7 @@ static void *hold_list(void *unused)
 
 static void *flush_all(void *unused)
 {
-    grace_flush_stdio(1000, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
     return unused;
 }
 
@@ -202,7 +229,7 @@ START_TEST(does_not_wait_for_a_reader)
     fputs("held back", pipe_stream);
     written(0);
     double begin = seconds();
-    grace_flush_stdio(300, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 300, &flushed);
     double took = seconds() - begin;
     ck_assert_msg(took > 0.2 && took < 5, "%f", took);
     ck_assert_uint_eq(flushed.stuck, 1);
@@ -220,7 +247,7 @@ START_TEST(survives_a_reader_that_is_gone)
     FILE *pipe_stream = fdopen(ends[1], "w");
     fputs("held back", pipe_stream);
     close(ends[0]);
-    grace_flush_stdio(300, &flushed);
+    grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 300, &flushed);
     ck_assert_uint_eq(flushed.failed, 1);
 }
 END_TEST
@@ -247,7 +274,7 @@ START_TEST(streams_may_be_closed_meanwhile)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, open_and_close, paths[i]), 0);
     unsigned total = 0;
     for (int i = 0; i < 20000; i++) {
-        grace_flush_stdio(1000, &flushed);
+        grace_flush_stdio(GRACE_FLUSH_BUSY_MS, 1000, &flushed);
         total += flushed.flushed;
     }
     atomic_store(&enough, true);
@@ -307,6 +334,7 @@ Suite *suite(void)
     tcase_add_test(cases, writes_more_streams_than_it_takes_at_once);
     tcase_add_test(cases, leaves_input_as_it_is);
     tcase_add_test(cases, passes_over_a_stream_that_another_thread_holds);
+    tcase_add_test(cases, waits_as_long_as_asked_for_a_stream_in_use);
     tcase_add_test(cases, writes_stdout_before_it_waits_for_the_list);
     tcase_add_test(cases, does_not_wait_for_a_reader);
     tcase_add_test(cases, survives_a_reader_that_is_gone);
