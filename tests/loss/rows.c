@@ -124,9 +124,9 @@ const struct loss_row loss_rows[] = {
      .target = "ipv4:@PORT",
      .load = {STEADY, "--tls"},
      .drain = "timeout = \"2s\";",
-     .why =
-         "its OpenSSL is part of it and called directly: no line can be added to what only it can "
-         "encrypt, and the clients stay until the timeout (2s)"},
+     .why = "its OpenSSL is built into it (not so in Debian's build) and called directly: no line "
+            "can be added to what only it can "
+            "encrypt, and the clients stay until the timeout (2s)"},
     {.name = "Node, http = false, the same",
      .command = {"node", "@DIR/app.js", "@PORT"},
      .target = "ipv4:@PORT",
