@@ -127,7 +127,7 @@ static void at_once_and_big(SSL *tls)
  * bytes are elsewhere each time that they are to be sent again. */
 static void without_blocking(SSL *tls, bool piecewise)
 {
-    static char all[BIG + 128], places[2][BIG + 128];
+    char *all = malloc(3 * (BIG + 128)), *places[2] = {all + BIG + 128, all + 2 * (BIG + 128)};
     size_t length = make_big(all), done = 0;
     int fd = SSL_get_fd(tls), small = 4096, flags = fcntl(fd, F_GETFL);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
@@ -147,6 +147,7 @@ static void without_blocking(SSL *tls, bool piecewise)
     }
     SSL_clear_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     fcntl(fd, F_SETFL, flags);
+    free(all);
 }
 
 static void again_and_again(SSL *tls)
