@@ -21,6 +21,14 @@ static void until_it_reads(struct process *shell)
     }
 }
 
+/* Until who reads the terminal is stopped, too: a read that is under way takes one more key. */
+static void wait_stopped(const char *pid_file)
+{
+    const char *stat = text("/proc/%d/stat", (int)pid_in(pid_file)), *end;
+    for (int64_t since = now_ms(); (end = strrchr(contents(stat), ')')) == NULL || end[2] != 'T';)
+        expect(look_again(since), "%s", contents(stat));
+}
+
 static struct process *shell_in_terminal(void)
 {
     environment("PS1", "");
@@ -51,14 +59,16 @@ END_TEST
 START_TEST(suspending_and_resuming_work_as_for_a_bare_program)
 {
     struct process *shell = shell_in_terminal();
-    write_file("reader", "%s",
-               "echo started; read one; echo \"one $one\"; read two; echo \"two $two\"");
+    write_file(
+        "reader", "%s",
+        "echo $$ >pid; echo started; read one; echo \"one $one\"; read two; echo \"two $two\"");
     type(shell, text("%s\n", command(_i, "sh reader")));
     wait_contains(shell->out, "started\n");
     type(shell, "1\n");
     wait_contains(shell->out, "one 1\n");
     type(shell, "\032"); /* ^Z */
     wait_contains(shell->err, "Stopped");
+    wait_stopped("pid");
     until_it_reads(shell);
     type(shell, "jobs -s > stopped; echo noted\n");
     wait_contains(shell->out, "noted\n");
@@ -74,7 +84,7 @@ END_TEST
 START_TEST(a_job_in_the_background_stops_when_it_reads_and_goes_on_in_the_foreground)
 {
     struct process *shell = shell_in_terminal();
-    write_file("reader", "%s", "echo started; read one; echo \"one $one\"");
+    write_file("reader", "%s", "echo $$ >pid; echo started; read one; echo \"one $one\"");
     type(shell, text("%s &\n", command(_i, "sh reader")));
     wait_contains(shell->out, "started\n");
     type(shell, "until jobs -s | grep -q reader; do :; done; echo noted\n");
@@ -106,12 +116,13 @@ END_TEST
 START_TEST(a_script_around_it_is_suspended_and_resumed_with_it)
 {
     struct process *shell = shell_in_terminal();
-    write_file("reader", "%s", "echo started; read one; echo \"one $one\"");
+    write_file("reader", "%s", "echo $$ >pid; echo started; read one; echo \"one $one\"");
     write_file("around", "%s\necho around\n", command(_i, "sh reader"));
     type(shell, "sh around\n");
     wait_contains(shell->out, "started\n");
     type(shell, "\032"); /* ^Z */
     wait_contains(shell->err, "Stopped");
+    wait_stopped("pid");
     until_it_reads(shell);
     type(shell, "fg\n1\n");
     wait_contains(shell->out, "one 1\naround\n");
