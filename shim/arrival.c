@@ -47,11 +47,11 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
     /* Little is ours in a forked child, nor once the pid file names another process: then it is as
      * the kernel would have it. */
     if (!grace_is_owner() || grace_stop_hands_over(false) != 0) {
-        if (disposition->handler != NULL)
-            return true;
-        if (!grace_drain_worker_first(signo, info, context))
+        if (grace_drain_worker_first(signo, info, context, disposition))
+            return false;
+        if (disposition->handler == NULL)
             grace_end_by_signal(signo, info);
-        return false;
+        return true;
     }
     bool final = grace_signal_is_final(signo);
     if (disposition->handler == NULL && final) {

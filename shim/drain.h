@@ -43,10 +43,12 @@ void grace_drain_setup(void);
 /* ---- forked workers (drain/worker.c) ------------------------------------------------------- */
 
 /*
- * A signal that would kill a forked process arrived: true when its connections are drained first,
- * or are already; then it is killed by a thread of ours. Async-signal-safe.
+ * A signal arrived in a forked process: true when its connections are drained first, or are
+ * already; then a thread of ours has it killed by that signal, or, where a drain comes before a
+ * handler, sends it again for the handler of its own. Async-signal-safe.
  */
-bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context);
+bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context,
+                              const struct grace_disposition *disposition);
 
 /* Whether a process is a fork of this program that began while its forebear drained. Conductor
  * only. */
@@ -77,7 +79,7 @@ bool grace_drain_woke(const siginfo_t *info);
 void grace_drain_wake_self(int signo);
 void grace_drain_wake_process(int pid, int signo);
 
-/* Not zero once listeners close: then the two below are to be asked, around an accept. */
+/* Not zero once listeners close: then the three below are to be called, around an accept. */
 extern _Atomic uint32_t grace_accept_guard;
 
 /* Before the call: whether it is to fail with ECONNABORTED, since it would wait for ever on behalf
@@ -86,6 +88,9 @@ bool grace_accept_refuses(int fd);
 
 /* After it failed: whether it failed because of the drain, and is to be made again. */
 bool grace_accept_again(int fd);
+
+/* After it succeeded: the new connection hears its client (drain/newcomers.c). */
+void grace_accept_returned(int fd);
 
 /* The calling thread's poll, select or epoll_wait has returned. */
 extern __thread bool grace_accept_after_poll __attribute__((tls_model("initial-exec")));

@@ -303,6 +303,10 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
  * `context` is NULL for a thread in normal context that took it by sigwait or its like. */
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
 
+/* Whether a drain comes before a handler of the target's, one that is there `once` (SA_RESETHAND)
+ * or for good. Async-signal-safe. */
+bool grace_stop_may_drain(bool once);
+
 /* A chain signal arrived for the target's own handler, which is to run `once` (SA_RESETHAND).
  * Returns true when the handler may run now, false when the signal will be queued again after the
  * announcement, and the drain if it comes before this handler. */

@@ -516,7 +516,7 @@ static bool has_to_announce(void)
     return grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL);
 }
 
-static bool may_drain(bool once)
+bool grace_stop_may_drain(bool once)
 {
     enum grace_drain_when when = grace_shim.plan->drain.when;
     return when == GRACE_DRAIN_ALWAYS || (when == GRACE_DRAIN_AUTO && once);
@@ -542,7 +542,7 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
     if (sent_to_itself(info, context))
         return true;
     bool under_way = atomic_load(&announcement) == ANNOUNCING;
-    bool drains = !under_way && may_drain(once) && grace_drain_has_work();
+    bool drains = !under_way && grace_stop_may_drain(once) && grace_drain_has_work();
     if (!under_way && !drains && !has_to_announce())
         return true;
     grace_kept_add(signo, info);
@@ -568,7 +568,7 @@ GRACE_IN_CHILDREN int grace_stop_drains_by(void)
 bool grace_stop_will_announce(void)
 {
     return atomic_load(&stop.state) == NONE && atomic_load(&announcement) == UNANNOUNCED &&
-           (may_drain(false) || has_to_announce());
+           (grace_stop_may_drain(false) || has_to_announce());
 }
 
 bool grace_stop_announce_here(int signo, const siginfo_t *info)
@@ -578,7 +578,7 @@ bool grace_stop_announce_here(int signo, const siginfo_t *info)
         grace_stop_hands_over(false) != 0)
         return true;
     note_signal(signo, info);
-    bool drains = may_drain(false) && grace_drain_has_work();
+    bool drains = grace_stop_may_drain(false) && grace_drain_has_work();
     if (!drains && !has_to_announce() && atomic_load(&announcement) == UNANNOUNCED)
         return true;
     /* A handler of the target's that ran above us and exits would wait for us in vain. */

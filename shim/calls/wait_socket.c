@@ -41,6 +41,8 @@ ssize_t __recvfrom_chk(int fd, void *buffer, size_t length, size_t size, int fla
                 break;                                                                             \
             accepted_ = GRACE_WAIT(call);                                                          \
         } while (accepted_ == -1 && IS_GUARDED && grace_accept_again(fd));                         \
+        if (accepted_ >= 0 && IS_GUARDED)                                                          \
+            grace_accept_returned(accepted_);                                                      \
         accepted_;                                                                                 \
     })
 #define IS_GUARDED                                                                                 \

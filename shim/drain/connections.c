@@ -29,6 +29,7 @@
 
 #include "hooks/kernel.h"
 #include "hooks/log.h"
+#include "newcomers.h"
 #include "shim/answers.h"
 #include "shim/drain.h"
 #include "socket.h"
@@ -40,6 +41,9 @@
 /* For a connection whose first answer came within a jiffy. */
 #define LONG_QUIET_MS 1000
 
+/* After its handshake, until what a deaf one did not hear has come again. */
+#define DEAF_QUIET_MS 1500
+
 enum kind { OTHER, TCP, LOCAL };
 enum state { GONE, BUSY, IDLE };
 
@@ -49,6 +53,7 @@ struct connection {
     uint8_t kind;    /* enum kind */
     uint8_t state;   /* enum state, as of the last look */
     bool half_closed;
+    bool was_deaf; /* since its handshake: see newcomers.c */
 };
 
 static struct {
@@ -102,7 +107,7 @@ static bool is_answered(int fd, const struct tcp_info *info, uint32_t quiet,
            (info->tcpi_data_segs_in == 1 && quiet >= LONG_QUIET_MS) || grace_threads_read_from(fd);
 }
 
-static enum state judge_tcp(int fd, const struct grace_connections_look *how)
+static enum state judge_tcp(int fd, bool was_deaf, const struct grace_connections_look *how)
 {
     enum { CLOSED = 7 };
     struct tcp_info info;
@@ -116,6 +121,8 @@ static enum state judge_tcp(int fd, const struct grace_connections_look *how)
     uint32_t quiet = info.tcpi_last_data_recv < info.tcpi_last_data_sent ? info.tcpi_last_data_recv
                                                                          : info.tcpi_last_data_sent;
     if (info.tcpi_bytes_received > 0 && !is_answered(fd, &info, quiet, how))
+        return BUSY;
+    if (info.tcpi_bytes_received == 0 && was_deaf && quiet < DEAF_QUIET_MS)
         return BUSY;
     return (uint64_t)quiet * 1000 >= how->idle_us ? IDLE : BUSY;
 }
@@ -184,6 +191,7 @@ static struct connection *entry_of(int fd)
         return connection;
     finish(connection, fd);
     *connection = (struct connection){.cookie = cookie, .kind = (uint8_t)kind_of(fd)};
+    connection->was_deaf = connection->kind == TCP && grace_newcomers_was_deaf(fd);
     table.highest = fd > table.highest ? fd : table.highest;
     return connection;
 }
@@ -197,8 +205,8 @@ static void look_at(int fd, void *argument)
     connection->seen = table.look;
     if (connection->kind == OTHER)
         return;
-    enum state state =
-        connection->kind == TCP ? judge_tcp(fd, pass->how) : judge_local(fd, pass->how);
+    enum state state = connection->kind == TCP ? judge_tcp(fd, connection->was_deaf, pass->how)
+                                               : judge_local(fd, pass->how);
     if (state == GONE) {
         finish(connection, fd);
         return;

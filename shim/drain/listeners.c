@@ -6,16 +6,16 @@
  *        ──▶ SILENT:  the descriptor is another listener, to which nobody ever connects
  *        ──▶ RETURNED: the stop was taken back, and the descriptor is what it was
  *
- * A TCP listener of this process alone gets a packet filter that drops what would begin a
- * connection (a client tries again after a second). When its backlog is empty and no handshake is
- * half done, the silent listener takes its number, and shutdown ends the old one: from then on
- * connections are refused or, with SO_REUSEPORT, go to the next instance. A Unix listener refuses
- * new connections after shutdown and still gives out its backlog.
+ * At a TCP listener of this process alone no new connection begins any more (newcomers.c). When its
+ * backlog is empty and no handshake is half done, the silent listener takes its number, and
+ * shutdown ends the old one: from then on connections are refused or, with SO_REUSEPORT, go to the
+ * next instance. A Unix listener refuses new connections after shutdown and still gives out its
+ * backlog.
  *
- * One that others have open, too, is neither filtered nor shut down: its number is given to the
- * silent one, and that is all. Where these are forks of the same program, that is put off for a
- * moment, to see whether they drain as well: then nobody is left to accept what waits, and it is
- * closed by all of them together as one of this process alone.
+ * One that others have open, too, is neither guarded like that nor shut down: its number is given
+ * to the silent one, and that is all. Where these are forks of the same program, that is put off
+ * for a moment, to see whether they drain as well: then nobody is left to accept what waits, and it
+ * is closed by all of them together as one of this process alone.
  *
  * Who sits in accept is woken by a signal; when that has come, what was accepted is in sight.
  */
@@ -23,7 +23,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -34,6 +33,7 @@
 #include "holders.h"
 #include "hooks/log.h"
 #include "hooks/room.h"
+#include "newcomers.h"
 #include "shim/drain.h"
 #include "socket.h"
 #include "threads.h"
@@ -73,7 +73,7 @@ struct listener {
     enum grace_holders held;
     int flags, descriptor_flags;
     int kept; /* the original, once it is silent; else -1 */
-    bool filtered;
+    enum grace_newcomers newcomers;
     uint64_t closing_since_us, empty_since_us;
     int backlog; /* what listen was told */
     socklen_t length;
@@ -214,19 +214,6 @@ static bool handshakes_are_over(const struct listener *listener, uint64_t now_us
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
-/* Drops what begins a connection: SYN without ACK. The filter sees the TCP header. */
-static bool attach_filter(int fd)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, 0x7fffffff),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    return grace_kernel(SYS_setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-                        sizeof program) == 0;
-}
-
 static void begin_closing(struct listener *listener, uint64_t now_us)
 {
     listener->closing_since_us = now_us;
@@ -236,7 +223,7 @@ static void begin_closing(struct listener *listener, uint64_t now_us)
         return;
     }
     if (is_ours(listener))
-        listener->filtered = attach_filter(listener->fd);
+        listener->newcomers = grace_newcomers_keep_out(listener->fd);
     atomic_store(&listener->state, CLOSING);
 }
 
@@ -493,16 +480,13 @@ static void listen_again(struct listener *listener)
 /* Whoever sits in accept of the silent one is woken, and makes the call anew. */
 static void put_back(struct listener *listener)
 {
-    int unused = 0;
     if (listener->kept >= 0) {
         grace_kernel(SYS_shutdown, listener->fd, SHUT_RD);
         replace(listener, grace_socket_inode(listener->fd), listener->kept);
         grace_kernel(SYS_close, listener->kept);
         listener->kept = -1;
     }
-    if (listener->filtered)
-        grace_kernel(SYS_setsockopt, listener->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused,
-                     sizeof unused);
+    grace_newcomers_let_in(listener->fd, listener->newcomers);
     atomic_store(&listener->state, RETURNED);
 }
 

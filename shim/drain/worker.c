@@ -1,7 +1,8 @@
 /*
  * Forked workers. One is not the owner and runs no hooks, but a stop signal that would kill it
  * drains its own connections first; then it dies by that signal, as it would have. That is also
- * how it ends when it has nothing more to do and exits before the drain is over.
+ * how it ends when it has nothing more to do and exits before the drain is over. Where a drain
+ * comes before a handler of the program's, a worker's handler, too, gets its signal after that.
  *
  * One that is forked while its parent drains serves a connection of the parent's: it goes along,
  * without a signal and without an end of ours.
@@ -34,6 +35,7 @@ static struct {
     uint64_t began_ms;
     int signo;
     siginfo_t info;
+    bool has_handler; /* which gets the signal once the drain is over */
 } worker GRACE_SEEN_BY_CHILDREN(worker);
 
 /* As of this process's beginning; others read it out of its memory. */
@@ -43,8 +45,9 @@ static struct late {
     int32_t pid; /* of who was forked while its forebear drained */
 } late;
 
-/* A signal that kills it: none came, one did, and what is known of it is written down. */
-enum { LIVES, STRUCK, DIES };
+/* A signal that ends it: none came; one did; what is known of it is written down; its handler's
+ * turn has come. */
+enum { LIVES, STRUCK, DIES, DRAINED };
 
 /* Forked while its parent drained: no, its thread has still to be started, or runs. */
 enum { ALONE, TO_GO_ALONG, GOES_ALONG };
@@ -54,9 +57,13 @@ static bool is_off(void)
     return atomic_load(&worker.cut_ms) != 0;
 }
 
-static _Noreturn void end(void)
+static void end(void)
 {
-    grace_end_by_signal(worker.signo, &worker.info);
+    uint32_t dies = DIES;
+    if (!worker.has_handler)
+        grace_end_by_signal(worker.signo, &worker.info);
+    if (atomic_compare_exchange_strong(&worker.dies, &dies, DRAINED))
+        syscall(SYS_rt_sigqueueinfo, grace_gettid(), worker.signo, &worker.info); /* see kept.c */
 }
 
 static void *conductor(void *unused)
@@ -65,6 +72,7 @@ static void *conductor(void *unused)
         .signo = worker.signo,
         .until_ms = worker.began_ms + grace_shim.plan->deadline_ms,
         .is_off = is_off,
+        .goes_on = worker.has_handler,
     };
     grace_drain(&how);
     end();
@@ -76,7 +84,7 @@ static struct grace_launch launch;
 static const struct grace_launched draining = {
     .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
 
-/* The second cuts the drain short; a third ends the process whatever hangs. */
+/* The second cuts the drain short; a third ends it whatever hangs. */
 static void another_signal(void)
 {
     uint64_t now = grace_now_ms(), uncut = 0;
@@ -87,6 +95,22 @@ static void another_signal(void)
         grace_stop_bell_ring();
     else if (now - uncut >= SECOND_SIGNAL_AFTER_MS)
         end();
+}
+
+/* Whether the signal is not the drain's affair: it has a handler that no drain comes before, or no
+ * more, or ends a process whose drain is for the sake of a handler. */
+static bool takes_its_course(int signo, const struct grace_disposition *disposition)
+{
+    bool has_handler = disposition->handler != NULL;
+    switch (atomic_load(&worker.dies)) {
+    case LIVES:
+        return has_handler && !((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
+                                grace_stop_may_drain(disposition->once));
+    case DRAINED:
+        return true;
+    default:
+        return worker.has_handler ? signo != worker.signo : has_handler;
+    }
 }
 
 /* ---- becoming one -------------------------------------------------------------------------- */
@@ -155,11 +179,12 @@ void grace_drain_setup(void)
 
 /* ---- a signal that kills it ---------------------------------------------------------------- */
 
-bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context)
+bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t *context,
+                              const struct grace_disposition *disposition)
 {
     uint32_t lives = LIVES;
     bool by_itself = info->si_code == SI_TKILL && info->si_pid == grace_getpid();
-    if (!is_worker())
+    if (!is_worker() || takes_its_course(signo, disposition))
         return false;
     if (atomic_load(&worker.dies) == LIVES &&
         (by_itself || !(atomic_load(&worker.goes_along) != ALONE || grace_drain_has_work())))
@@ -170,6 +195,7 @@ bool grace_drain_worker_first(int signo, const siginfo_t *info, const ucontext_t
     }
     worker.signo = signo;
     worker.info = *info;
+    worker.has_handler = disposition->handler != NULL;
     worker.began_ms = grace_now_ms();
     atomic_store(&worker.dies, DIES);
     if (atomic_load(&worker.goes_along) == ALONE)
@@ -232,7 +258,8 @@ bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context)
 GRACE_IN_CHILDREN void grace_drain_worker_ends(enum grace_cause cause, int status)
 {
     struct grace_flushed flushed;
-    if (atomic_load(&worker.dies) != DIES || atomic_load(&worker.pid) != grace_getpid())
+    if (atomic_load(&worker.dies) != DIES || worker.has_handler ||
+        atomic_load(&worker.pid) != grace_getpid())
         return;
     if (cause == GRACE_CAUSE_EXIT && status >= 0)
         return; /* what exit does comes first; then we are called again */

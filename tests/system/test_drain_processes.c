@@ -103,11 +103,60 @@ START_TEST(workers_end_with_their_last_request)
 }
 END_TEST
 
+/* A worker with a handler of its own, which ends it with status 3. */
+static const char handling[] =
+    "import os, signal, socket, sys, time\n"
+    "listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "print('ready', flush=True)\n"
+    "connection = listener.accept()[0]\n"
+    "worker = os.fork()\n"
+    "if worker == 0:\n"
+    "    listener.close()\n"
+    "    def handle(number, frame):\n"
+    "        open('handled', 'w').close()\n"
+    "        sys.exit(3)\n"
+    "    signal.signal(signal.SIGTERM, handle)\n"
+    "    connection.recv(1000)\n"
+    "    print(os.getpid(), file=open('serves', 'w'), flush=True)\n"
+    "    while not os.path.exists('go'): time.sleep(0.005)\n"
+    "    connection.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\nwhole')\n"
+    "    connection.close()\n"
+    "    time.sleep(1000)\n"
+    "connection.close()\n"
+    "sys.exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))\n";
+
+/* Its handler is its own affair, but with "always" it comes when the worker's answer is out. */
+START_TEST(before_a_workers_handler_only_with_always)
+{
+    bool always = _i == 1;
+    config(
+        "drain = { when = \"%s\"; };\nlog = { to = \"file\"; path = \"%s\"; level = \"debug\"; };",
+        always ? "always" : "auto", here("log"));
+    int port = free_port();
+    struct process *server = start(GRACED, "/usr/bin/python3", "-c", handling, text("%d", port));
+    wait_ready(server);
+    int asked = ask(port);
+    wait_contains("serves", "\n");
+    kill(atoi(contents("serves")), SIGTERM);
+    if (always) {
+        wait_contains("log", "draining: 0 listeners (0 private, 0 shared), 1 connection");
+        expect(!exists("handled"));
+    } else {
+        wait_exists("handled");
+    }
+    write_file("go", "%s", "");
+    expect((strstr(answer_of(asked), "whole") != NULL) == always);
+    expect_status(wait_end(server), EXITED(3));
+    expect(exists("handled"));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("drain: processes");
     TCase *group = story_case(all, "processes");
     tcase_add_test(group, children_of_the_drain_do_not_keep_its_listener);
+    tcase_add_loop_test(group, before_a_workers_handler_only_with_always, 0, 2);
     tcase_add_test(group, workers_end_with_their_last_request);
     return all;
 }
