@@ -58,29 +58,50 @@ static uint64_t field(const char *at, int which)
     return number;
 }
 
-/* From the end of the name on. A process that is on its way out has closed its descriptors before
- * it is a zombie, and who waits for that finds it like this. Where the first thread only has ended,
- * there are others. */
-static uint64_t born_of(const char *at)
+/* From the end of the name on, as are the next two. A process that is on its way out has closed its
+ * descriptors before it is a zombie, and who waits for that finds it like this. */
+static bool leaves(const char *at)
 {
     const uint64_t exiting = 4; /* PF_EXITING of include/linux/sched.h */
-    bool leaves = at[1] == 'Z' || (field(at, FIELD_FLAGS) & exiting) != 0;
-    bool dead = at[1] == 'X' || (leaves && field(at, FIELD_THREADS) <= 1);
+    return at[1] == 'Z' || at[1] == 'X' || (field(at, FIELD_FLAGS) & exiting) != 0;
+}
+
+/* Where the first thread only has ended, there are others. */
+static uint64_t born_of(const char *at)
+{
+    bool dead = at[1] == 'X' || (leaves(at) && field(at, FIELD_THREADS) <= 1);
     return dead ? 0 : field(at, FIELD_BORN);
+}
+
+/* /proc/PID/stat from the end of the name on; NULL: there is none. */
+static const char *stat_of(int pid, char *stat, size_t size)
+{
+    char path[64];
+    proc_path(path, sizeof path, pid, "stat");
+    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    long length = grace_kernel(SYS_read, fd, stat, size - 1);
+    grace_kernel(SYS_close, fd);
+    stat[length < 0 ? 0 : length] = '\0';
+    const char *end = strrchr(stat, ')');
+    return end != NULL && end[1] == ' ' ? end + 1 : "";
 }
 
 uint64_t grace_process_born(int pid)
 {
-    char path[64], stat[512];
-    proc_path(path, sizeof path, pid, "stat");
-    long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    char stat[512];
+    const char *at = stat_of(pid, stat, sizeof stat);
+    if (at == NULL)
         return pid <= 0 || grace_kernel(SYS_kill, pid, 0) == -ESRCH ? 0 : GRACE_PROCESS_HIDDEN;
-    long length = grace_kernel(SYS_read, fd, stat, sizeof stat - 1);
-    grace_kernel(SYS_close, fd);
-    stat[length < 0 ? 0 : length] = '\0';
-    const char *end = strrchr(stat, ')');
-    return end != NULL && end[1] == ' ' ? born_of(end + 1) : 0;
+    return *at == '\0' ? 0 : born_of(at);
+}
+
+bool grace_process_leaves(int pid)
+{
+    char stat[512];
+    const char *at = stat_of(pid, stat, sizeof stat);
+    return at != NULL && *at != '\0' && leaves(at);
 }
 
 GRACE_IN_CHILDREN uint64_t grace_process_clock(void)

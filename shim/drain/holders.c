@@ -8,8 +8,10 @@
  *
  * One that was open at load was given to us, and the giver is assumed to have kept it (systemd
  * does), whether or not we may look. For one that was made here, processes are looked through for
- * the same socket, relatives first. Of a relative that we may not look at the worst is assumed; a
- * stranger can only have got it by a message, and those that we cannot look at are not suspected.
+ * the same socket, relatives first. A stranger can only have got it by a message, and those that we
+ * cannot look at are not suspected. Of a relative that we may not look at the worst is assumed: it
+ * holds what we hold. So it is in a daemon that has given up root's rights: none of its processes
+ * may look into another (proc(5), "dumpable"). A fork of ours is told there by what all may see.
  */
 #include "holders.h"
 
@@ -37,6 +39,7 @@
 static struct {
     uint64_t given[GIVEN]; /* inodes of listeners open at load */
     unsigned given_count;
+    uint64_t joined; /* when this process began to drain, in ticks of grace_process_born */
 } past;
 
 /* ---- at load ------------------------------------------------------------------------------- */
@@ -77,18 +80,27 @@ static bool worst_is_known(const struct look *look)
     return true;
 }
 
-static bool has_name(int pid, const char *thread)
+/* The beginning of a file of a process's, `name` in parts; "": it cannot be read. */
+static const char *file_of(int pid, const char *folder, const char *thread, const char *name,
+                           char *content, size_t size)
 {
-    char path[64], name[sizeof DRAINING];
+    char path[64];
     struct grace_text text;
     grace_text_start(&text, path, sizeof path);
-    grace_text_format(&text, "/proc/%d/task/%s/comm", pid, thread);
-    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    long length = grace_kernel(SYS_read, file, name, sizeof name);
-    grace_kernel(SYS_close, file);
-    return length == sizeof name && memcmp(name, DRAINING "\n", sizeof name) == 0;
+    grace_text_format(&text, "/proc/%d/%s%s%s", pid, folder, thread, name);
+    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC), length = 0;
+    if (file >= 0) {
+        length = grace_kernel(SYS_read, file, content, size - 1);
+        grace_kernel(SYS_close, file);
+    }
+    content[length > 0 ? length : 0] = '\0';
+    return content;
+}
+
+static bool has_name(int pid, const char *thread)
+{
+    char name[sizeof DRAINING + 1];
+    return strcmp(file_of(pid, "task/", thread, "/comm", name, sizeof name), DRAINING "\n") == 0;
 }
 
 static bool drains(int pid)
@@ -128,9 +140,8 @@ static void worsen(struct look *look, size_t index, enum grace_holders who)
         look->who[index] = who;
 }
 
-static void note_holder(struct look *look, size_t index, int pid)
+static void note_holder(struct look *look, size_t index, int pid, enum grace_holders who)
 {
-    enum grace_holders who = standing_of(pid);
     worsen(look, index, who);
     if (who == GRACE_HELD_FAMILY)
         look->family += (uint64_t)pid * (index + 1);
@@ -145,7 +156,7 @@ static void note_link(const char *name, int pid, struct look *look)
         inode = inode * 10 + (uint64_t)(*name - '0');
     for (size_t i = 0; i < look->count; i++)
         if (look->inodes[i] == inode)
-            note_holder(look, i, pid);
+            note_holder(look, i, pid, standing_of(pid));
 }
 
 /* What a process has open; false: we may not look. */
@@ -172,16 +183,8 @@ static bool look_through(int pid, struct look *look)
 /* The parent of a process; 0: it is gone. */
 static int parent_of(int pid)
 {
-    char path[32], line[512];
-    struct grace_text text;
-    grace_text_start(&text, path, sizeof path);
-    grace_text_format(&text, "/proc/%d/stat", pid);
-    long file = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return 0;
-    long length = grace_kernel(SYS_read, file, line, sizeof line - 1);
-    grace_kernel(SYS_close, file);
-    line[length < 0 ? 0 : length] = '\0';
+    char line[512];
+    file_of(pid, "", "", "stat", line, sizeof line);
     const char *at = strrchr(line, ')'); /* ") S 123": the name may hold anything */
     if (at == NULL || strlen(at) < 5)
         return 0;
@@ -189,6 +192,52 @@ static int parent_of(int pid)
     for (at += 4; *at >= '0' && *at <= '9'; at++)
         parent = parent * 10 + (*at - '0');
     return parent;
+}
+
+/* The signals that a process handles, as a mask. */
+static uint64_t handled_by(int pid)
+{
+    char status[2048];
+    const char *at = strstr(file_of(pid, "", "", "status", status, sizeof status), "\nSigCgt:\t");
+    uint64_t mask = 0;
+    for (at = at == NULL ? "" : at + 9; *at != '\0' && *at != '\n'; at++)
+        mask = mask << 4 | (uint64_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    return mask;
+}
+
+/* Whether a process that we may not look into is a fork of ours, for all that can be seen: it has
+ * our name, and handles a signal that libgrace handles here; an exec leaves none handled. */
+static bool seems_a_fork(int pid)
+{
+    char own[32], its[32];
+    file_of(grace_getpid(), "", "", "comm", own, sizeof own);
+    file_of(pid, "", "", "comm", its, sizeof its);
+    uint64_t ours = handled_by(grace_getpid()) & grace_shim.plan->signals;
+    return strcmp(own, its) == 0 && (handled_by(pid) & ours) != 0;
+}
+
+/* Of one that is just ending less and less can be seen, until it is gone: what seems to be a
+ * stranger is looked at once more. */
+static enum grace_holders standing_of_hidden(int pid)
+{
+    for (int looks = 0; looks < 3; looks++) {
+        struct timespec moment = {0, 1000000};
+        bool is_late = grace_process_born(pid) > past.joined || drains(pid);
+        if (seems_a_fork(pid) || grace_process_leaves(pid))
+            return is_late ? GRACE_HELD_LEAVING : GRACE_HELD_FAMILY;
+        if (!grace_process_runs(pid))
+            return GRACE_HELD_ALONE;
+        grace_kernel(SYS_nanosleep, &moment, NULL);
+    }
+    return GRACE_HELD_OTHERS;
+}
+
+/* It is assumed to have all that we have. Nobody but root may look into one that is just ending. */
+static void note_hidden(int pid, struct look *look)
+{
+    enum grace_holders who = grace_process_runs(pid) ? standing_of_hidden(pid) : GRACE_HELD_ALONE;
+    for (size_t i = 0; i < look->count; i++)
+        note_holder(look, i, pid, who);
 }
 
 static void look_at_process(int pid, struct look *look)
@@ -200,9 +249,8 @@ static void look_at_process(int pid, struct look *look)
     /* What execs has its listeners closed, as a rule; a fork of ours that we cannot see into has
      * not. The parent, and a sibling, only have those of a time when we were one process. */
     bool suspect = parent == look->self || look->forked;
-    if (!look_through(pid, look) && relative && suspect && parent_of(pid) != 0)
-        for (size_t i = 0; i < look->count; i++)
-            worsen(look, i, GRACE_HELD_OTHERS);
+    if (!look_through(pid, look) && relative && suspect)
+        note_hidden(pid, look);
 }
 
 static void look_at_all(struct look *look)
@@ -259,6 +307,7 @@ void grace_holders_join(void)
 {
     grace_kernel(SYS_prctl, PR_GET_NAME, own_name);
     grace_kernel(SYS_prctl, PR_SET_NAME, DRAINING);
+    past.joined = grace_process_clock();
 }
 
 void grace_holders_leave(void)

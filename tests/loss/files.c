@@ -104,6 +104,7 @@ bool loss_prepare(const struct loss_place *place)
     char path[512];
     snprintf(path, sizeof path, "%s/www", place->directory);
     mkdir(path, 0755);
+    chmod(place->directory, 0755); /* for servers that become somebody else */
     make_certificate(place);
     return put(place, "app.py", flask_app, 1) && put(place, "app.js", node_app, 1) &&
            put(place, "secure.js", node_secure, 1) && put(place, "secure.py", python_secure, 1) &&

@@ -19,6 +19,7 @@ struct loss_row {
     const char *target;     /* as load wants it */
     const char *load[20];   /* clients, and what else load needs to know */
     const char *drain;      /* the config's group `drain`; NULL: the defaults */
+    bool root;              /* only root can start it */
     const char *why;        /* where 0 cannot be reached with libgrace: why; NULL: it can */
 };
 extern const struct loss_row loss_rows[];

@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../loss/loss.h"
 
@@ -21,6 +22,8 @@ static const struct loss_place *place(void)
 static const struct loss *stop_once(const struct loss_row *row, bool graced)
 {
     static struct loss loss;
+    if (row->root && geteuid() != 0)
+        skip("%s: needs root", row->name);
     if (!loss_measure(row, graced, place(), &loss))
         story_fail(__FILE__, __LINE__, "%s, %s: %s", row->name, graced ? "graced" : "bare",
                    loss.line);

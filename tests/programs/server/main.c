@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@ struct settings settings = {.workers = 4, .size = 100};
 static struct counts own_counts;
 struct counts *counts = &own_counts;
 static bool reuse_port;
+static const char *user;
 
 int64_t now_ms(void)
 {
@@ -139,16 +142,24 @@ static const struct mode *find_mode(const char *name)
     exit(64);
 }
 
+/* As daemons do once they have their port. Who is not root is somebody else already. */
+static void give_up_rights(void)
+{
+    const struct passwd *entry = getpwnam(user);
+    if (geteuid() != 0)
+        return;
+    if (entry == NULL || setgroups(0, NULL) != 0 || setgid(entry->pw_gid) != 0 ||
+        setuid(entry->pw_uid) != 0)
+        fail(user);
+}
+
 static const struct mode *read_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"mode", required_argument, NULL, 'm'},
-        {"workers", required_argument, NULL, 'w'},
-        {"delay", required_argument, NULL, 'd'},
-        {"size", required_argument, NULL, 's'},
-        {"reuseport", no_argument, NULL, 'r'},
-        {"count", required_argument, NULL, 'c'},
-        {NULL, 0, NULL, 0},
+        {"mode", required_argument, NULL, 'm'},  {"workers", required_argument, NULL, 'w'},
+        {"delay", required_argument, NULL, 'd'}, {"size", required_argument, NULL, 's'},
+        {"reuseport", no_argument, NULL, 'r'},   {"count", required_argument, NULL, 'c'},
+        {"user", required_argument, NULL, 'u'},  {NULL, 0, NULL, 0},
     };
     const struct mode *mode = &modes[0];
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -164,6 +175,8 @@ static const struct mode *read_options(int argc, char **argv)
             reuse_port = true;
         else if (option == 'c')
             share_counts(optarg);
+        else if (option == 'u')
+            user = optarg;
         else
             exit(64);
     }
@@ -177,6 +190,8 @@ int main(int argc, char **argv)
         listen_on(argv[optind++]);
     if (settings.listener_count == 0)
         exit(64);
+    if (user != NULL)
+        give_up_rights();
     puts("ready");
     fflush(stdout);
     mode->serve();

@@ -2,7 +2,7 @@
  * A server that knows nothing of signals or graceful shutdown, in every shape that servers have:
  *
  *     server [--mode MODE] [--workers N] [--delay MS] [--size BYTES] [--reuseport] [--count FILE]
- *            LISTENER...
+ *            [--user NAME] LISTENER...
  *
  * MODE       thread      one thread accepts, blocking, and starts a thread per connection (default)
  *            accept      N threads accept, blocking, and each serves what it accepted
@@ -14,11 +14,12 @@
  * LISTENER   ipv4[:PORT], ipv6[:PORT] on the loopback interface, unix:PATH, or fds: the LISTEN_FDS
  *            sockets from descriptor 3 on
  *
- * It writes a line for each listener ("ipv4 40123", "unix /tmp/x", "fd 3"), then "ready". It speaks
- * HTTP/1.1 with keep-alive and pipelining. A path may set its own delay=, size=, pieces= and gap=
- * (the body goes out in that many pieces, with milliseconds between them), and until=FILE: the
- * answer begins when there is such a file. A request with an "Upgrade:" line is answered with 101;
- * from then on the connection echoes.
+ * As root it becomes NAME once it listens, as daemons do: its processes may not look into each
+ * other then. It writes a line for each listener ("ipv4 40123", "unix /tmp/x", "fd 3"), then
+ * "ready". It speaks HTTP/1.1 with keep-alive and pipelining. A path may set its own delay=, size=,
+ * pieces= and gap= (the body goes out in that many pieces, with milliseconds between them), and
+ * until=FILE: the answer begins when there is such a file. A request with an "Upgrade:" line is
+ * answered with 101; from then on the connection echoes.
  */
 #ifndef GRACE_TESTS_SERVER_H
 #define GRACE_TESTS_SERVER_H
