@@ -19,6 +19,11 @@
 
 /* ---- threads ------------------------------------------------------------------------------- */
 
+/* Most that one of our threads needs; its stack holds the thread-local storage, too. */
+#define STACK_SIZE (256 * 1024)
+
+size_t grace_thread_storage;
+
 int grace_thread_start(void *(*function)(void *), void *argument)
 {
     pthread_attr_t attributes;
@@ -27,7 +32,7 @@ int grace_thread_start(void *(*function)(void *), void *argument)
     if (pthread_attr_init(&attributes) != 0)
         return ENOMEM;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 256 * 1024);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE + grace_thread_storage);
     /* The new thread inherits the mask: no signal of the target's may ever run on it. */
     grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
     int result = pthread_create(&thread, &attributes, function, argument);

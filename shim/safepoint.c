@@ -62,6 +62,15 @@ static void learn_function(const struct dl_phdr_info *object, const char *name, 
         *range = (struct range){function.address, function.address + function.size};
 }
 
+static size_t storage_of(const struct dl_phdr_info *object)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < object->dlpi_phnum; i++)
+        if (object->dlpi_phdr[i].p_type == PT_TLS)
+            size += object->dlpi_phdr[i].p_memsz + object->dlpi_phdr[i].p_align;
+    return size;
+}
+
 /* Whichever object defines malloc first is the one that is called; libc's is guarded as well. */
 static int visit(struct dl_phdr_info *object, size_t size, void *argument)
 {
@@ -79,6 +88,7 @@ static int visit(struct dl_phdr_info *object, size_t size, void *argument)
     /* On i386 libc makes its system calls in there. */
     bool is_kernels =
         object->dlpi_addr != 0 && grace_object_covers(object, getauxval(AT_SYSINFO_EHDR));
+    grace_thread_storage += storage_of(object);
     if (is_allocator)
         *allocator = *object;
     if (is_loader || is_libpthread || is_own || is_libc || is_allocator || is_kernels)

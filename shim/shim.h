@@ -232,6 +232,10 @@ const ucontext_t *grace_frame_below(const ucontext_t *context);
 
 /* ---- launch.c ------------------------------------------------------------------------------ */
 
+/* Bytes of thread-local storage that each thread has for what was there at load; set by
+ * grace_safepoint_setup, which looks at all of it. */
+extern size_t grace_thread_storage;
+
 /* Start a thread of libgrace's own with every signal blocked. Only at a safe point. Returns 0 or
  * errno. */
 int grace_thread_start(void *(*function)(void *), void *argument);

@@ -6,6 +6,7 @@
  * closed, and looks for objects that are loaded meanwhile.
  */
 #include <linux/futex.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -110,6 +111,10 @@ static bool start_thread(void)
     grace_kernel_block_signals(&mask);
     grace_kernel_set_mask(~(UINT64_C(3) << 31));
     int result = pthread_create(&thread, &attributes, redirect, NULL);
+    if (result == EINVAL) { /* the program's thread-local storage alone is larger */
+        pthread_attr_setstacksize(&attributes, 8 * 1024 * 1024);
+        result = pthread_create(&thread, &attributes, redirect, NULL);
+    }
     grace_kernel_set_mask(mask);
     pthread_attr_destroy(&attributes);
     return result == 0;

@@ -37,6 +37,17 @@ static void every_signal(int signo)
     expect_text(contents(worker->out), "ready\nbuffered\n");
 }
 
+/* The stacks of libgrace's threads have room for it, too. */
+START_TEST(with_much_thread_local_storage)
+{
+    config("%s", hooks_abc(hook_plugin));
+    struct process *target = start(GRACED, program("storage"));
+    wait_ready(target);
+    expect_status(stop_with(target, SIGTERM), KILLED(SIGTERM));
+    expect_order("C B A");
+}
+END_TEST
+
 START_TEST(every_signal_without_config)
 {
     every_signal(signals[_i]);
@@ -147,6 +158,7 @@ Suite *suite(void)
 {
     Suite *all = suite_create("signals");
     TCase *group = story_case(all, "every signal");
+    tcase_add_test(group, with_much_thread_local_storage);
     tcase_add_loop_test(group, bare_loses_what_was_buffered, 0, SIGNALS);
     tcase_add_loop_test(group, every_signal_without_config, 0, SIGNALS);
     tcase_add_loop_test(group, every_signal_with_command_hooks, 0, SIGNALS);
