@@ -5,8 +5,8 @@
  * library's constructor takes. So a thread of our own waits for them, for as long as the gate is
  * closed, and looks for objects that are loaded meanwhile.
  */
-#include <linux/futex.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
 
