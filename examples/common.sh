@@ -111,13 +111,15 @@ stop() { # SIGNAL
     wait_end
 }
 
-# Until all hooks have run: after the last one the guardian leaves.
+# Until all hooks have run: after the last one the guardian leaves. Until it has that name it is a process like the
+# program, which may be gone before.
 wait_hooks() { until_true has_no_guardian; }
 has_no_guardian() {
-    local comm
+    local environ
     # shellcheck disable=SC2013  # each is one word
-    for comm in $(grep -slx grace-guardian /proc/[0-9]*/comm); do
-        ! grep -qsF "GRACE_EXAMPLE=$work" "${comm%comm}environ" || return 1
+    for environ in $(grep -lsF "GRACE_EXAMPLE=$work" /proc/[0-9]*/environ); do
+        ! grep -qsx grace-guardian "${environ%environ}comm" || return 1
+        ! grep -qsE 'LD_PRELOAD=[^[:cntrl:]]*libgrace' "$environ" || return 1
     done
 }
 

@@ -71,6 +71,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(411, "a PUT says how long it is")
         if self.command == "PUT" and path.startswith("/v1/agent/service/deregister/"):
             return self.deregister(path.rsplit("/", 1)[1])
+        if self.command == "PUT" and path.startswith("/v1/kv/"):
+            return self.answer(200, "true")
         if path.startswith("/status/"):
             return self.answer(int(path[8:]), "because\nI say so")
         if path == "/redirect":
