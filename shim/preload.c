@@ -22,11 +22,6 @@
 #include "object.h"
 #include "resume.h"
 
-/* What the compiler's start files would define: it tells one object's pthread_atfork from
- * another's. */
-extern const char __dso_handle __attribute__((visibility("hidden")));
-const char __dso_handle;
-
 static const char *origin; /* the folder of the library */
 static char program_name[256];
 
