@@ -271,16 +271,35 @@ check: $(BUILD)/deps.check
 
 # The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
 # machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
-foreign_stories := handlers signals hooks guardian guardian_stop
+foreign_stories := handlers signals hooks endings guardian guardian_stop
+foreign_unit    := $(patsubst %.c,%,$(filter-out $(native_src),$(unit_src)))
 foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
 check-i386: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=i386 CC=i686-linux-gnu-gcc BUILD=$(BUILD)/i386 foreign-tests
-	./tests/run $(BUILD)/i386 $(patsubst tests/%.c,$(BUILD)/i386/tests/%,$(filter-out $(native_src),$(unit_src))) \
-	    $(foreign_stories:%=$(BUILD)/tests/system/test_%)
+	./tests/run $(BUILD)/i386 $(foreign_unit:%=$(BUILD)/i386/%) $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	@mkdir -p $(BUILD)/i386/mixed
 	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../tests ../../grace $(BUILD)/i386/mixed
 	./tests/run $(BUILD)/i386/mixed $(BUILD)/tests/system/test_guardian $(BUILD)/tests/system/test_guardian_stop
+
+# … and on one that needs an emulator: in its folder "emulated" tests/emulated.c stands for each program. qemu-user starts
+# no process that shares memory: what needs the guardian, or a hook's command beside a target, is skipped.
+emulated         := $(BUILD)/aarch64/emulated
+emulated_stories := handlers signals endings
+check-aarch64: $(BUILD)/deps.check
+	$(MAKE) BUILD=$(BUILD) $(BUILD)/tests/emulated $(emulated_stories:%=$(BUILD)/tests/system/test_%)
+	$(MAKE) ARCH=aarch64 CC=aarch64-linux-gnu-gcc BUILD=$(BUILD)/aarch64 foreign-tests
+	@mkdir -p $(emulated)/tests/unit $(emulated)/tests/programs
+	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../obj $(emulated)
+	ln -sfn ../../tests/hooks ../../tests/objects $(emulated)/tests
+	for program in grace $(foreign_unit) $(program_src:%.c=%); do ln -f $(BUILD)/tests/emulated $(emulated)/$$program; done
+	NO_SHARED_MEMORY="$$($(emulated)/tests/programs/sharer)" TEST_LIMIT=15m ./tests/run $(emulated) \
+	    $(foreign_unit:%=$(emulated)/%) $(emulated_stories:%=$(BUILD)/tests/system/test_%)
+
+# Static, whichever library the environment would have loaded into it.
+$(BUILD)/tests/emulated: tests/emulated.c | $(BUILD)/deps.built
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -static -o $@ $<
 
 foreign-tests: $(foreign_tests)
 
@@ -474,7 +493,7 @@ check-deb: deb
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check check-i386 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall deb check-deb clean
+.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall deb check-deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

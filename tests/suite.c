@@ -32,6 +32,15 @@ void skip(const char *format, ...)
     exit(0);
 }
 
+void needs_shared_memory(void)
+{
+    const char *reason = getenv("NO_SHARED_MEMORY");
+    if (reason != NULL && reason[0] != '\0')
+        skip("no process that shares memory can be started here (clone with CLONE_VM), as the "
+             "guardian and the commands of hooks are: %s",
+             reason);
+}
+
 int main(int argc, char **argv)
 {
     if (pipe2(skips, O_CLOEXEC) != 0)

@@ -14,4 +14,8 @@ Suite *suite(void);
  */
 void skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Skip the running test where no process can be started that shares memory: NO_SHARED_MEMORY in the
+ * environment says why not. */
+void needs_shared_memory(void);
+
 #endif

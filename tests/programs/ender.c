@@ -238,12 +238,18 @@ static int by_bad_pointer(void)
 
 static int by_division(void)
 {
+#if defined(__aarch64__) /* where that is 0 */
+    raise(SIGFPE);
+#endif
     volatile int one = 1, zero = 0;
     return one / zero;
 }
 
 static int by_bad_instruction(void)
 {
+#if defined(__aarch64__) /* where a trap is a breakpoint's signal */
+    __asm__ volatile("udf #0");
+#endif
     __builtin_trap();
 }
 

@@ -1,0 +1,35 @@
+/*
+ * Stands where tests expect a program that is of another processor: FOLDER/emulated/PROGRAM becomes
+ * the emulator that runs FOLDER/PROGRAM. Linked statically, since LD_PRELOAD names a library of
+ * that processor's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    static const char mark[] = "/emulated/";
+    const char *path = (const char *)getauxval(AT_EXECFN), *rest = strstr(path, mark);
+    char *program;
+    if (rest == NULL ||
+        asprintf(&program, "%.*s/%s", (int)(rest - path), path, rest + strlen(mark)) < 0) {
+        fprintf(stderr, "%s: not in a folder \"emulated\"\n", path);
+        return 125;
+    }
+    char *emulator[] = {
+        "qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", "-0", argv[0], program};
+    enum { WORDS = sizeof emulator / sizeof *emulator };
+    char **words = calloc(WORDS + (size_t)argc, sizeof *words);
+    if (words == NULL)
+        return 125;
+    memcpy(words, emulator, sizeof emulator);
+    memcpy(words + WORDS, argv + 1, (size_t)argc * sizeof *argv); /* NULL, too */
+    execvp(words[0], words);
+    fprintf(stderr, "%s: %s\n", emulator[0], strerror(errno));
+    free(words);
+    return 125;
+}
