@@ -30,7 +30,7 @@
 
 #define LOOK_COST_SHARE  25
 #define LOOK_AT_LEAST_US 2000
-#define LOOK_AT_MOST_US  1000000
+#define LOOK_AT_MOST_US  3000000
 #define GLANCE_US        10000   /* how soon the end of all connections is noticed between looks */
 #define UNKNOWN_MOST_US  1000000 /* how long what may be a request is one, late in the drain */
 #define LOOK_CALM_US     20000   /* between looks, when nothing has changed for some time */
@@ -235,18 +235,24 @@ static void look(uint64_t elapsed_us, bool close_idle)
     }
 }
 
-/* Until the next look, or until somebody rings. */
-static void pause_between(void)
+/* Until the next look, until somebody rings, or until the end: `limit_us`, or the deadline. */
+static void pause_between(uint64_t limit_us)
 {
+    if (limit_us > drain.how->until_ms * 1000)
+        limit_us = drain.how->until_ms * 1000;
     _Atomic uint32_t *bell = &grace_shim.ledger->answered;
     uint64_t now = grace_now_us(), interval = drain.look_us * LOOK_COST_SHARE;
     uint64_t calm = (now - drain.changed_us) / 16;
+    if (calm > LOOK_CALM_US)
+        calm = LOOK_CALM_US;
     if (interval < LOOK_AT_LEAST_US)
         interval = LOOK_AT_LEAST_US;
     if (interval < calm)
-        interval = calm < LOOK_CALM_US ? calm : LOOK_CALM_US;
+        interval = calm;
     if (interval > LOOK_AT_MOST_US)
         interval = LOOK_AT_MOST_US;
+    if (now + interval > limit_us)
+        interval = limit_us > now ? limit_us - now : 0;
     for (uint64_t end = now + interval; now < end && atomic_load(bell) == drain.bell;
          now = grace_now_us()) {
         uint64_t left = end - now < GLANCE_US ? end - now : GLANCE_US;
@@ -289,7 +295,7 @@ static void hold(void)
             last_seen = now;
         if (now - last_seen >= quiet)
             break; /* whoever sent requests here does so no longer */
-        pause_between();
+        pause_between(end);
     }
 }
 
@@ -314,7 +320,7 @@ static const char *close_and_watch(void)
             return "it was cut short";
         if (now >= end)
             return "drain.timeout has passed";
-        pause_between();
+        pause_between(end);
     }
 }
 
