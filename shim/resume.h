@@ -70,7 +70,9 @@ static inline struct timespec grace_wait_left(const struct grace_wait_start *sta
         left.tv_nsec += 1000000000;
         left.tv_sec--;
     }
-    return left.tv_sec < 0 ? (struct timespec){.tv_sec = 0} : left;
+    if (left.tv_sec < 0)
+        left = (struct timespec){.tv_sec = 0};
+    return left;
 }
 
 int grace_wait_left_ms(const struct grace_wait_start *start, int timeout_ms);

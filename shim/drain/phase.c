@@ -28,7 +28,7 @@
 #include "shim/raw.h"
 #include "socket.h"
 
-#define LOOK_COST_SHARE  25
+#define LOOK_COST_SHARE  40
 #define LOOK_AT_LEAST_US 2000
 #define LOOK_AT_MOST_US  3000000
 #define GLANCE_US        10000   /* how soon the end of all connections is noticed between looks */

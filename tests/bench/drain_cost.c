@@ -10,7 +10,7 @@
 #include "../loss/loss.h"
 
 #define ROUNDS  3
-#define SECONDS 50   /* for each number of connections */
+#define SECONDS 70   /* for each number of connections */
 #define OTHERS  200L /* descriptors of server and load besides the connections */
 
 static struct loss_place place;
@@ -35,15 +35,15 @@ struct subject {
     struct series *lost, *ending;
 };
 
-/* One is busy for three seconds of the drain, in which the idle ones are as `drain` says. */
+/* One is busy for seven seconds of the drain, in which the idle ones are as `drain` says. */
 static bool drain_once(struct series *series, const char *drain, struct loss *loss)
 {
     const struct subject *subject = series->subject;
     const struct loss_row row = {
         .command = {"@BUILD/tests/programs/server", "--mode", "epoll", "ipv4:@PORT"},
         .target = "ipv4:@PORT",
-        .load = {"--idle", words("%ld", subject->connections), "--long", "1", "--files",
-                 words("%ld", subject->files), "--spread", "0"},
+        .load = {"--idle", words("%ld", subject->connections), "--long", "1", "--long-path",
+                 "/delay=7000", "--files", words("%ld", subject->files), "--spread", "0"},
         .drain = drain};
     if (loss_measure(&row, true, &place, loss) && loss->last_answer_ms > 1000)
         return true;
@@ -51,13 +51,13 @@ static bool drain_once(struct series *series, const char *drain, struct loss *lo
     return false;
 }
 
-/* Idle ones go early, as a rule; here they stay for four seconds (the limit shrinks over half of
+/* Idle ones go early, as a rule; here they stay for eight seconds (the limit shrinks over half of
  * the timeout), so that it is they who are waited with. */
 static double once(struct series *series)
 {
     const struct subject *subject = series->subject;
     static struct loss stay, go;
-    if (!drain_once(series, "idle = \"1h\"; timeout = \"8s\";", &stay) ||
+    if (!drain_once(series, "idle = \"1h\"; timeout = \"16s\";", &stay) ||
         !drain_once(series, NULL, &go))
         return NO_FIGURE;
     add_figure(subject->lost, stay.lost + stay.wrong + go.lost + go.wrong);
