@@ -64,6 +64,15 @@ static bool tcp_state(int fd, struct tcp_info *info)
            HAS(info, length, tcpi_bytes_sent);
 }
 
+/* Bytes that the client has sent. Its end (FIN) is one more to the kernel (net/ipv4/tcp_input.c,
+ * tcp_rcv_nxt_update), and would be taken for a request. */
+static uint64_t received(const struct tcp_info *info)
+{
+    enum { CLOSE_WAIT = 8, LAST_ACK = 9 };
+    bool has_ended = info->tcpi_state == CLOSE_WAIT || info->tcpi_state == LAST_ACK;
+    return info->tcpi_bytes_received - (has_ended && info->tcpi_bytes_received > 0);
+}
+
 /* ---- one connection ------------------------------------------------------------------------ */
 
 /* Nothing was sent yet that we have seen. The kernel's times are milliseconds ago. */
@@ -82,7 +91,7 @@ static enum grace_answer_fresh is_fresh(const struct grace_connection *connectio
         return grace_connection_fresh(fd);
     if (!tcp_state(fd, &info))
         return GRACE_FRESH_UNKNOWN;
-    return info.tcpi_bytes_received > connection->received ? GRACE_FRESH_YES : GRACE_FRESH_NO;
+    return received(&info) > connection->received ? GRACE_FRESH_YES : GRACE_FRESH_NO;
 }
 
 void grace_connection_look(struct grace_connection *connection, int fd, char first)
@@ -98,7 +107,7 @@ void grace_connection_before(struct grace_connection *connection, int fd,
     struct tcp_info info;
     if (!grace_answer_will_ask(after) || !tcp_state(fd, &info))
         return;
-    connection->received = info.tcpi_bytes_received;
+    connection->received = received(&info);
     connection->knows_received = true;
 }
 
