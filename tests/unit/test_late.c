@@ -417,6 +417,21 @@ START_TEST(an_answer_to_head_and_a_body_that_looks_like_an_answer_are_told_apart
 }
 END_TEST
 
+/* The kernel counts it as a byte received. */
+START_TEST(the_end_of_a_client_is_no_request)
+{
+    struct tcp_info info = {.tcpi_state = 0};
+    ask();
+    say("HTTP/1.1 200 x\r\nContent-Length: 37\r\n\r\n");
+    expect_arrives("HTTP/1.1 200 x\r\nContent-Length: 37\r\n" CLOSE "\r\n");
+    ck_assert_int_eq(shutdown(client, SHUT_WR), 0);
+    for (socklen_t length = sizeof info; info.tcpi_state != TCP_CLOSE_WAIT;)
+        ck_assert_int_eq(getsockopt(server, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    say(HEAD_5 "\r\n");
+    expect_arrives(HEAD_5 "\r\n");
+}
+END_TEST
+
 START_TEST(unix_sockets_too)
 {
     setup_family(AF_UNIX);
@@ -518,6 +533,7 @@ Suite *suite(void)
     tcase_add_test(tests, threads_on_one_connection_take_turns);
     tcase_add_test(tests, a_handler_over_a_call_that_sends_is_let_pass);
     tcase_add_test(tests, an_answer_to_head_and_a_body_that_looks_like_an_answer_are_told_apart);
+    tcase_add_test(tests, the_end_of_a_client_is_no_request);
     tcase_add_test(tests, a_forked_child_goes_on);
     tcase_add_test(tests, a_child_forked_while_it_begins_can_begin);
     tcase_add_test(tests, taken_back_nothing_is_lost);
