@@ -14,7 +14,7 @@
 #define TICKS_PER_SECOND 100
 
 /* Fields of /proc/PID/stat, counted as in proc(5). */
-enum { FIELD_STATE = 3, FIELD_FLAGS = 9, FIELD_THREADS = 20, FIELD_BORN = 22 };
+enum { FIELD_STATE = 3, FIELD_PARENT = 4, FIELD_FLAGS = 9, FIELD_THREADS = 20, FIELD_BORN = 22 };
 
 static void proc_path(char *path, size_t size, int pid, const char *file)
 {
@@ -95,6 +95,13 @@ uint64_t grace_process_born(int pid)
     if (at == NULL)
         return pid <= 0 || grace_kernel(SYS_kill, pid, 0) == -ESRCH ? 0 : GRACE_PROCESS_HIDDEN;
     return *at == '\0' ? 0 : born_of(at);
+}
+
+int grace_process_parent(int pid)
+{
+    char stat[512];
+    const char *at = stat_of(pid, stat, sizeof stat);
+    return at == NULL || *at == '\0' ? 0 : (int)field(at, FIELD_PARENT);
 }
 
 bool grace_process_leaves(int pid)

@@ -17,6 +17,9 @@
 #define GRACE_PROCESS_HIDDEN UINT64_MAX
 uint64_t grace_process_born(int pid);
 
+/* The process's parent; 0: it is gone, or its parent is no process of this namespace. */
+int grace_process_parent(int pid);
+
 /* Whether its first thread has ended, or is about to; others of it may run. */
 bool grace_process_leaves(int pid);
 

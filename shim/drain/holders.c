@@ -134,15 +134,10 @@ static enum grace_holders standing_of(int pid)
                                                             : GRACE_HELD_FAMILY;
 }
 
-static void worsen(struct look *look, size_t index, enum grace_holders who)
+static void note_holder(struct look *look, size_t index, int pid, enum grace_holders who)
 {
     if (look->who[index] < who)
         look->who[index] = who;
-}
-
-static void note_holder(struct look *look, size_t index, int pid, enum grace_holders who)
-{
-    worsen(look, index, who);
     if (who == GRACE_HELD_FAMILY)
         look->family += (uint64_t)pid * (index + 1);
 }
@@ -180,20 +175,6 @@ static bool look_through(int pid, struct look *look)
     return true;
 }
 
-/* The parent of a process; 0: it is gone. */
-static int parent_of(int pid)
-{
-    char line[512];
-    file_of(pid, "", "", "stat", line, sizeof line);
-    const char *at = strrchr(line, ')'); /* ") S 123": the name may hold anything */
-    if (at == NULL || strlen(at) < 5)
-        return 0;
-    int parent = 0;
-    for (at += 4; *at >= '0' && *at <= '9'; at++)
-        parent = parent * 10 + (*at - '0');
-    return parent;
-}
-
 /* The signals that a process handles, as a mask. */
 static uint64_t handled_by(int pid)
 {
@@ -216,33 +197,31 @@ static bool seems_a_fork(int pid)
     return strcmp(own, its) == 0 && (handled_by(pid) & ours) != 0;
 }
 
-/* Of one that is just ending less and less can be seen, until it is gone: what seems to be a
- * stranger is looked at once more. */
+/* Nobody but root may look into one that is just ending, of which less and less can be seen until
+ * it is gone: what seems to be a stranger is looked at once more. */
 static enum grace_holders standing_of_hidden(int pid)
 {
-    for (int looks = 0; looks < 3; looks++) {
+    for (int looks = 0; looks < 3 && grace_process_runs(pid); looks++) {
         struct timespec moment = {0, 1000000};
         bool is_late = grace_process_born(pid) > past.joined || drains(pid);
         if (seems_a_fork(pid) || grace_process_leaves(pid))
             return is_late ? GRACE_HELD_LEAVING : GRACE_HELD_FAMILY;
-        if (!grace_process_runs(pid))
-            return GRACE_HELD_ALONE;
         grace_kernel(SYS_nanosleep, &moment, NULL);
     }
-    return GRACE_HELD_OTHERS;
+    return grace_process_runs(pid) ? GRACE_HELD_OTHERS : GRACE_HELD_ALONE;
 }
 
-/* It is assumed to have all that we have. Nobody but root may look into one that is just ending. */
+/* It is assumed to have all that we have. */
 static void note_hidden(int pid, struct look *look)
 {
-    enum grace_holders who = grace_process_runs(pid) ? standing_of_hidden(pid) : GRACE_HELD_ALONE;
+    enum grace_holders who = standing_of_hidden(pid);
     for (size_t i = 0; i < look->count; i++)
         note_holder(look, i, pid, who);
 }
 
 static void look_at_process(int pid, struct look *look)
 {
-    int parent = parent_of(pid);
+    int parent = grace_process_parent(pid);
     bool relative = parent == look->self || pid == look->parent || parent == look->parent;
     if (relative != look->relatives || parent == 0)
         return;
