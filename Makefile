@@ -217,7 +217,7 @@ program_folders := $(addprefix $(BUILD)/tests/programs/,server load secure)
 test_programs   += $(if $(CROSS),$(BUILD)/tests/programs/server,$(program_folders))
 $(BUILD)/tests/programs/server: $(wildcard tests/programs/server/*.[ch])
 $(BUILD)/tests/programs/load: $(wildcard tests/programs/load/*.[ch])
-$(BUILD)/tests/programs/secure: $(wildcard tests/programs/secure/*.[ch])
+$(BUILD)/tests/programs/secure: $(wildcard tests/programs/secure/*.[ch]) tests/programs/accept_loop.h
 $(BUILD)/tests/programs/load $(BUILD)/tests/programs/secure: folder_libs = -lssl -lcrypto
 $(program_folders): | $(BUILD)/deps.built
 	@mkdir -p $(@D)

@@ -4,9 +4,7 @@
  *
  *     answerer PORT
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -18,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "accept_loop.h"
 
 #define OK    "HTTP/1.1 200 OK\r\n"
 #define FIVE  OK "Content-Length: 5\r\n"
@@ -228,18 +228,5 @@ static void *serve(void *argument)
 
 int main(int argc, char **argv)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(argc > 1 ? argv[1] : "0")),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int listener = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 64) != 0)
-        return 1;
-    for (;;) {
-        pthread_t thread;
-        int fd = accept(listener, NULL, NULL);
-        if (fd >= 0 && pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) == 0)
-            pthread_detach(thread);
-    }
+    return accept_loop(atoi(argc > 1 ? argv[1] : "0"), serve);
 }

@@ -187,6 +187,12 @@ int dial(int port);
 size_t exchange(int port, const void *request, size_t length, size_t enough, char *answer,
                 size_t size);
 
+/* Ask for a path, by a request that is the connection's last, and do not wait for the answer. */
+int ask_at(int port, const char *path);
+
+/* All that comes until the end, which closes the connection; good until the next call. */
+const char *answer_of(int connection);
+
 /* One HTTP/1.0 GET. Returns the answer's status, or 0 when none came. `body` may be NULL. */
 int http_get(int port, const char *path, char **body);
 

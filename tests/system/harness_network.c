@@ -112,6 +112,27 @@ size_t exchange(int port, const void *request, size_t length, size_t enough, cha
     return got;
 }
 
+int ask_at(int port, const char *path)
+{
+    int connection = dial(port);
+    const char *words = text("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
+    expect(connection >= 0, "%s", strerror(errno));
+    expect(send(connection, words, strlen(words), MSG_NOSIGNAL) == (ssize_t)strlen(words));
+    return connection;
+}
+
+const char *answer_of(int connection)
+{
+    static char answer[4096];
+    size_t got = 0;
+    for (ssize_t n; got < sizeof answer - 1 &&
+                    (n = recv(connection, answer + got, sizeof answer - 1 - got, 0)) > 0;)
+        got += (size_t)n;
+    answer[got] = '\0';
+    close(connection);
+    return answer;
+}
+
 int http_get(int port, const char *path, char **body)
 {
     static char answer[65536];

@@ -51,28 +51,6 @@ static void log_to_file(const char *more)
 /* ---- requests of the story's own ---------------------------------------------------------------
  */
 
-static int ask(int port, const char *path)
-{
-    int connection = dial(port);
-    const char *request = text("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
-    expect(connection >= 0, "%s", strerror(errno));
-    expect(send(connection, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request));
-    return connection;
-}
-
-/* All that comes until the end, which closes the connection. */
-static const char *answer_of(int connection)
-{
-    static char answer[4096];
-    size_t got = 0;
-    for (ssize_t n; got < sizeof answer - 1 &&
-                    (n = recv(connection, answer + got, sizeof answer - 1 - got, 0)) > 0;)
-        got += (size_t)n;
-    answer[got] = '\0';
-    close(connection);
-    return answer;
-}
-
 static bool is_whole(const char *answer, int size)
 {
     const char *body = strstr(answer, "\r\n\r\n");
@@ -95,8 +73,8 @@ START_TEST(bare_the_first_of_two_takes_requests_along)
 {
     int port = free_port();
     struct process *first = start_instance(BARE, port, 1);
-    int under_way = ask(port, "/until=never/size=7");
-    expect(is_whole(answer_of(ask(port, "/")), 1));
+    int under_way = ask_at(port, "/until=never/size=7");
+    expect(is_whole(answer_of(ask_at(port, "/")), 1));
     start_instance(BARE, port, 2);
     expect_status(stop_with(first, SIGTERM), KILLED(SIGTERM));
     expect_text(answer_of(under_way), "");
@@ -110,18 +88,18 @@ START_TEST(the_second_instance_gets_every_new_connection)
     int port = free_port();
     log_to_file("");
     struct process *first = start_instance(GRACED, port, 1);
-    int under_way = ask(port, "/until=go/size=7");
-    expect(is_whole(answer_of(ask(port, "/")), 1)); /* accepted after the one under way */
+    int under_way = ask_at(port, "/until=go/size=7");
+    expect(is_whole(answer_of(ask_at(port, "/")), 1)); /* accepted after the one under way */
     start_instance(BARE, port, 2);
     struct process *load = start_load(port);
     send_signal(first, SIGTERM);
     wait_contains("log", "is closed to new connections");
     for (int i = 0; i < 50; i++)
-        expect(is_whole(answer_of(ask(port, "/")), 2));
+        expect(is_whole(answer_of(ask_at(port, "/")), 2));
     write_file("go", "%s", "");
     expect(is_whole(answer_of(under_way), 7));
     expect_status(wait_end(first), KILLED(SIGTERM));
-    expect(is_whole(answer_of(ask(port, "/")), 2));
+    expect(is_whole(answer_of(ask_at(port, "/")), 2));
     expect_no_client_noticed(load);
 }
 END_TEST
@@ -161,10 +139,10 @@ START_TEST(a_shared_listener_works_on_in_the_next_instance)
     struct process *load = start_load(port);
     expect(kill(-first->pid, SIGTERM) == 0); /* workers, too, as systemd does */
     expect_status(wait_end(first), KILLED(SIGTERM));
-    int waits = ask(port, "/size=3"); /* nobody accepts it yet */
+    int waits = ask_at(port, "/size=3"); /* nobody accepts it yet */
     struct process *next = start_activated(BARE, modes[_i], listener);
     expect(is_whole(answer_of(waits), 3));
-    expect(is_whole(answer_of(ask(port, "/size=4")), 4));
+    expect(is_whole(answer_of(ask_at(port, "/size=4")), 4));
     expect_no_client_noticed(load);
     expect(kill(-next->pid, SIGKILL) == 0);
 }

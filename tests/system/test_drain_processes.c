@@ -9,27 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int ask(int port)
-{
-    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    int connection = dial(port);
-    expect(connection >= 0);
-    expect(send(connection, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
-    return connection;
-}
-
-static const char *answer_of(int connection)
-{
-    static char answer[4096];
-    size_t got = 0;
-    for (ssize_t n; got < sizeof answer - 1 &&
-                    (n = recv(connection, answer + got, sizeof answer - 1 - got, 0)) > 0;)
-        got += (size_t)n;
-    answer[got] = '\0';
-    close(connection);
-    return answer;
-}
-
 /*
  * At each moment some child or other has the listener open still: the first one, which was there
  * before the stop, until the second is forked, and that one, which a signal does not reach, until
@@ -73,9 +52,9 @@ START_TEST(children_of_the_drain_do_not_keep_its_listener)
     int port = free_port();
     struct process *server = start(GRACED, "/usr/bin/python3", "-c", forking, text("%d", port));
     wait_ready(server);
-    int first = ask(port);
+    int first = ask_at(port, "/");
     wait_exists("first");
-    int second = ask(port), third = ask(port);
+    int second = ask_at(port, "/"), third = ask_at(port, "/");
     send_signal(server, SIGTERM);
     wait_contains("log", "draining");
     write_file("draining", "%s", "");
@@ -135,7 +114,7 @@ START_TEST(before_a_workers_handler_only_with_always)
     int port = free_port();
     struct process *server = start(GRACED, "/usr/bin/python3", "-c", handling, text("%d", port));
     wait_ready(server);
-    int asked = ask(port);
+    int asked = ask_at(port, "/");
     wait_contains("serves", "\n");
     kill(atoi(contents("serves")), SIGTERM);
     if (always) {

@@ -66,13 +66,9 @@ static int ask(const char *path)
 /* The answer's end, which every whole one has: the body counts through the alphabet. */
 static void expect_answer(int fd)
 {
-    char answer[1024] = "";
-    size_t length = 0;
-    for (ssize_t got; (got = read(fd, answer + length, sizeof answer - 1 - length)) > 0;)
-        length += (size_t)got;
+    const char *answer = answer_of(fd);
     expect(strncmp(answer, "HTTP/1.1 200", 12) == 0, "%s", answer);
     expect(strstr(answer, "\r\n\r\nabc") != NULL, "%s", answer);
-    close(fd);
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */

@@ -51,20 +51,9 @@ static void let_answer(void)
     write_file("go", "%s", "");
 }
 
-static char *answer_from(int fd)
-{
-    static char answer[4096];
-    size_t length = 0;
-    for (ssize_t got; (got = read(fd, answer + length, sizeof answer - 1 - length)) > 0;)
-        length += (size_t)got;
-    answer[length] = '\0';
-    close(fd);
-    return answer;
-}
-
 #define expect_answer(fd)                                                                          \
     do {                                                                                           \
-        const char *answer_ = answer_from(fd);                                                     \
+        const char *answer_ = answer_of(fd);                                                       \
         expect(strstr(answer_, " 200 ") != NULL && strstr(answer_, "\r\n\r\n") != NULL, "%s",      \
                answer_);                                                                           \
     } while (0)
@@ -121,6 +110,24 @@ static void wait_drain(unsigned time)
     wait_until(count_of(contents("log"), "is closed to new connections") >= time);
 }
 
+/* ---- a stop with a request under way --------------------------------------------------------- */
+
+/* Returns the request's connection. */
+static int stop_while_asked(const char *path)
+{
+    int fd = ask(path);
+    let_pass(100);
+    send_signal(server, SIGTERM);
+    return fd;
+}
+
+static void expect_answer_in_drain(int held)
+{
+    wait_drain(1);
+    let_answer();
+    expect_answer(held);
+}
+
 /* ---- what can be read ------------------------------------------------------------------------ */
 
 START_TEST(the_ledger_shows_how_far_it_is)
@@ -128,9 +135,7 @@ START_TEST(the_ledger_shows_how_far_it_is)
     start_server("thread", "ipv4", "");
     struct grace_ledger *ledger = map_ledger();
     expect(atomic_load(&ledger->drain) == GRACE_DRAIN_NONE);
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int slow = stop_while_asked(HELD);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
     expect(atomic_load(&ledger->drain) == GRACE_DRAIN_DRAINING);
     wait_until(atomic_load(&ledger->drain_busy) == 1);
@@ -152,9 +157,7 @@ START_TEST(no_drain_ends_it_and_the_hooks_run)
 {
     start_server("thread", "ipv4", "");
     struct grace_ledger *ledger = map_ledger();
-    int endless = ask("/delay=600000");
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int endless = stop_while_asked("/delay=600000");
     wait_until(atomic_load(&ledger->drain_busy) == 1);
     wish(ledger, GRACE_WISH_NO_DRAIN);
     expect_status(wait_end(server), KILLED(SIGTERM));
@@ -168,9 +171,7 @@ START_TEST(force_cuts_the_stop)
 {
     start_server("thread", "ipv4", "");
     struct grace_ledger *ledger = map_ledger();
-    int endless = ask("/delay=600000");
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int endless = stop_while_asked("/delay=600000");
     wait_until(atomic_load(&ledger->drain_busy) == 1);
     wish(ledger, GRACE_WISH_FORCE);
     expect_status(wait_end(server), KILLED(SIGTERM));
@@ -192,9 +193,7 @@ START_TEST(a_stop_that_is_taken_back_leaves_all_as_it_was)
 {
     start_server(kinds[_i].mode, kinds[_i].listener, "");
     struct grace_ledger *ledger = map_ledger();
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int slow = stop_while_asked(HELD);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
     expect(try_to_connect() < 0);
     wish(ledger, GRACE_WISH_ABORT);
@@ -207,9 +206,7 @@ START_TEST(a_stop_that_is_taken_back_leaves_all_as_it_was)
     expect_text(contents("order"), "world\n");
     expect(!has_ended(server));
 
-    slow = ask("/until=again");
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    slow = stop_while_asked("/until=again");
     wait_drain(2);
     write_file("again", "%s", "");
     expect_answer(slow);
@@ -248,15 +245,11 @@ START_TEST(before_a_handler_only_with_always)
     port = free_port();
     server = start(GRACED, "/usr/bin/python3", "-c", handling, text("%d", port));
     wait_ready(server);
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int slow = stop_while_asked(HELD);
     if (always) {
-        wait_drain(1);
-        let_answer();
-        expect_answer(slow);
+        expect_answer_in_drain(slow);
     } else {
-        expect_text(answer_from(slow), "");
+        expect_text(answer_of(slow), "");
     }
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
@@ -281,12 +274,8 @@ static void start_one_shot(void)
 START_TEST(before_a_one_shot_handler)
 {
     start_one_shot();
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
-    wait_drain(1);
-    let_answer();
-    expect_answer(slow);
+    int slow = stop_while_asked(HELD);
+    expect_answer_in_drain(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
     expect_order("world save");
 }
@@ -311,9 +300,7 @@ START_TEST(taken_back_before_a_handler)
     else
         start_with_handler(handling);
     struct grace_ledger *ledger = map_ledger();
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    int slow = stop_while_asked(HELD);
     wait_until(atomic_load(&ledger->drain_listeners) == 1);
     wish(ledger, GRACE_WISH_ABORT);
     wait_until(atomic_load(&ledger->taken_back) == 1);
@@ -322,9 +309,7 @@ START_TEST(taken_back_before_a_handler)
     expect_answer(ask("/"));
     expect_text(contents("order"), "world\n");
 
-    slow = ask("/until=again");
-    let_pass(100);
-    send_signal(server, SIGTERM);
+    slow = stop_while_asked("/until=again");
     wait_drain(2);
     write_file("again", "%s", "");
     expect_answer(slow);
@@ -344,12 +329,8 @@ START_TEST(before_the_handler_of_what_is_delivered)
                    text("import signal\nsignal.SIGTERM = signal.SIGQUIT\n%s", handling),
                    text("%d", port));
     wait_ready(server);
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
-    wait_drain(1);
-    let_answer();
-    expect_answer(slow);
+    int slow = stop_while_asked(HELD);
+    expect_answer_in_drain(slow);
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
 }
@@ -383,12 +364,8 @@ START_TEST(before_who_waits_for_the_signal)
 {
     start_with_handler(
         text(waiting, _i == 0 ? "signal.sigwait([signal.SIGTERM])" : "by_signalfd()"));
-    int slow = ask(HELD);
-    let_pass(100);
-    send_signal(server, SIGTERM);
-    wait_drain(1);
-    let_answer();
-    expect_answer(slow);
+    int slow = stop_while_asked(HELD);
+    expect_answer_in_drain(slow);
     expect_status(wait_end(server), EXITED(7));
     expect_order("world handler save");
 }
@@ -458,7 +435,7 @@ START_TEST(a_forked_worker_finishes_and_dies_by_the_signal)
         let_answer();
         expect_answer(slow);
     } else {
-        expect_text(answer_from(slow), "");
+        expect_text(answer_of(slow), "");
     }
     expect_status(wait_end(server), EXITED(0));
     expect(strstr(contents(server->out), text("\n%d\n", SIGTERM)) != NULL, "%s",
@@ -487,7 +464,7 @@ START_TEST(pid_1_waits_for_its_children)
         wait_contains(server->err, "draining");
         let_answer();
     }
-    const char *answer = answer_from(fd);
+    const char *answer = answer_of(fd);
     if (_i == 0)
         expect_text(answer, "");
     else

@@ -5,7 +5,6 @@
  *
  *     secure PORT FOLDER [DELAY_MS]      FOLDER: with cert.pem and key.pem
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -19,6 +18,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../accept_loop.h"
 
 #define OK    "HTTP/1.1 200 OK\r\n"
 #define FIVE  OK "Content-Length: 5\r\n"
@@ -233,18 +234,5 @@ int main(int argc, char **argv)
         return 2;
     delay_ms = argc > 3 ? atol(argv[3]) : 0;
     signal(SIGPIPE, SIG_IGN);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(argv[1])),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int listener = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 64) != 0)
-        return 1;
-    for (;;) {
-        pthread_t thread;
-        int fd = accept(listener, NULL, NULL);
-        if (fd >= 0 && pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) == 0)
-            pthread_detach(thread);
-    }
+    return accept_loop(atoi(argv[1]), serve);
 }
