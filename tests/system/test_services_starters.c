@@ -22,23 +22,25 @@ static struct process *reread(struct process *process, int port)
 
 /* ---- postfix --------------------------------------------------------------------------------- */
 
+/* Without a log file: master's handler of TERM ends the log's own process, and then writes a line
+ * to it; where that one's queue is full it waits until its alarm kills it, bare in 7 of 120 stops.
+ */
 static const char *prepare_postfix(const char *executable, int port)
 {
     const char *queue = here("queue");
     write_file("main.cf",
                "compatibility_level = 3.6\nqueue_directory = %s\ndata_directory = %s\n"
                "daemon_directory = /usr/lib/postfix/sbin\ncommand_directory = /usr/sbin\n"
-               "maillog_file = %s\nmaillog_file_prefixes = %s\nmyhostname = here.test\n"
-               "inet_interfaces = loopback-only\ninet_protocols = ipv4\nmydestination =\n"
+               "myhostname = here.test\ninet_interfaces = loopback-only\ninet_protocols = "
+               "ipv4\nmydestination =\n"
                "alias_maps =\nmynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = "
                "permit_mynetworks, reject\n",
-               queue, here("data"), here("mail.log"), story_directory());
+               queue, here("data"));
     write_file("master.cf",
                "127.0.0.1:%d inet n - n - - smtpd\nrewrite unix - - n - - trivial-rewrite\n"
                "cleanup unix n - n - 0 cleanup\nanvil unix - - n - 1 anvil\n"
                "proxymap unix - - n - - proxymap\n"
-               "qmgr unix n - n 300 1 qmgr\npickup unix n - n 60 1 pickup\n"
-               "postlog unix-dgram n - n - 1 postlogd\n",
+               "qmgr unix n - n 300 1 qmgr\npickup unix n - n 60 1 pickup\n",
                port);
     if (!exists("queue"))
         expect(
