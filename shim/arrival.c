@@ -3,9 +3,9 @@
  *
  * A target's own handler is called here and now, with the siginfo and the context that the kernel
  * gave; siglongjmp out of it is as good as without libgrace. Only a chain signal (a stop even where
- * the target has a handler) may wait for the announcement first, and one that `deliver` replaces
- * comes back as another. Where the target has seen nothing of the signal, the call that it
- * interrupted goes on (resume.c).
+ * the target has a handler) may wait for the announcement first, one that `deliver` replaces comes
+ * back as another, and in a stop a handler may wait for a safe point (putoff.c). Where the target
+ * has seen nothing of the signal, the call that it interrupted goes on (resume.c).
  */
 #include "shim.h"
 
@@ -39,7 +39,8 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
         grace_drain_worker_woke(signo, info, context);
         return false;
     }
-    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context))
+    if (grace_stop_retry(info, context) || grace_end_exit_requested(info, context) ||
+        grace_putoff_signal(signo, info, context, disposition->handler != NULL))
         return false;
     grace_kept_restore(info);
     if (is_plain(signo, disposition))
@@ -72,7 +73,8 @@ grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context
     unsigned handlers = grace_resume_handlers();
     struct grace_disposition disposition = grace_disposition_of_slot(slot);
     uint64_t mask;
-    bool is_masked = !is_plain(signo, &disposition) || may_be_ours(info), is_its_own = true;
+    bool is_masked = !is_plain(signo, &disposition) || may_be_ours(info) || grace_putoff_is_on(),
+         is_its_own = true;
     if (is_masked) {
         grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
         is_its_own = is_for_handler(signo, info, context, &disposition);
@@ -82,6 +84,8 @@ grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context
         if (disposition.once)
             grace_disposition_reset(signo, slot);
     }
+    if (!is_its_own)
+        grace_frame_forget(context);
     errno = saved_errno;
     if (is_masked)
         grace_sigprocmask(SIG_SETMASK, mask, NULL);

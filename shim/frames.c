@@ -183,3 +183,31 @@ bool grace_frame_find(uintptr_t sp, const ucontext_t **context)
     }
     return true;
 }
+
+/* No kernel looks at it, nor at its return (restore_sigcontext() and its like take the registers,
+ * the mask and the alternate stack), and what has one is none: see context_of(). */
+void grace_frame_forget(ucontext_t *context)
+{
+    context->uc_link = context;
+}
+
+/* ---- who sent a signal --------------------------------------------------------------------- */
+
+static bool is_behind_call(const ucontext_t *context)
+{
+    uintptr_t ip = grace_context_ip(context);
+    return grace_context_result(context) == 0 && ip % PAGE >= GRACE_SYSCALL_LENGTH &&
+           grace_is_syscall_at(ip - GRACE_SYSCALL_LENGTH);
+}
+
+bool grace_frame_sent_by(const ucontext_t *context, const siginfo_t *info)
+{
+    bool by_call =
+        info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE;
+    if (!by_call || info->si_pid != grace_getpid())
+        return false;
+    while (!is_behind_call(context))
+        if ((context = grace_frame_below(context)) == NULL)
+            return false;
+    return true;
+}

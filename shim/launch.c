@@ -2,9 +2,8 @@
  * Starting the conductor out of a signal handler.
  *
  * At a safe point that is pthread_create, on a stack of our own, since the handler may be running
- * on an alternate stack with room for little more than itself. Anywhere else a one-shot timer sends
- * the same signal again in a fraction of a millisecond, and the place it interrupts is judged anew.
- * The target goes on working in between. Raw system calls: libc's timer_create allocates.
+ * on an alternate stack with room for little more than itself. Anywhere else it is looked at again
+ * in a fraction of a millisecond (again.c).
  *
  * In the handler every signal is blocked (arrival.c): while we are on a stack of our own the kernel
  * takes an alternate one for free, and would have the next handler begin at its top.
@@ -31,6 +30,7 @@ int grace_thread_start(void *(*function)(void *), void *argument)
     uint64_t mask;
     if (pthread_attr_init(&attributes) != 0)
         return ENOMEM;
+    grace_putoff_begin();
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE + grace_thread_storage);
     /* The new thread inherits the mask: no signal of the target's may ever run on it. */
@@ -41,44 +41,16 @@ int grace_thread_start(void *(*function)(void *), void *argument)
     return result;
 }
 
-/* ---- the timer ----------------------------------------------------------------------------- */
-
-static bool timer_arm(const struct grace_launch *launch)
-{
-    struct itimerspec soon = {.it_value = {.tv_nsec = GRACE_LAUNCH_RETRY_US * 1000}};
-    return syscall(SYS_timer_settime, launch->timer, 0, &soon, NULL) == 0;
-}
-
-static bool timer_start(struct grace_launch *launch)
-{
-    struct sigevent event;
-    memset(&event, 0, sizeof event);
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = launch->signo;
-    event.sigev_value.sival_ptr = launch; /* tells its signals from all others */
-    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &launch->timer) != 0)
-        return false;
-    if (timer_arm(launch))
-        return true;
-    syscall(SYS_timer_delete, launch->timer);
-    return false;
-}
+/* Then the stop is the guardian's. */
+#define LIMIT_MS 250
 
 /* ---- the launch ---------------------------------------------------------------------------- */
-
-/* On a busy machine the thread may have run for little of the time: then it is looked at some more.
- */
-static bool is_over(const struct grace_launch *launch)
-{
-    uint64_t now = grace_now_ms();
-    return now >= launch->limit_ms && (launch->looks >= GRACE_LAUNCH_LOOKS ||
-                                       now >= launch->limit_ms + 2 * GRACE_LAUNCH_LIMIT_MS);
-}
 
 static void start(void *argument)
 {
     struct grace_launch *launch = argument;
-    if (is_over(launch) || grace_thread_start(launch->what->conductor, NULL) != 0)
+    if (grace_again_is_over(&launch->again) ||
+        grace_thread_start(launch->what->conductor, NULL) != 0)
         launch->what->stuck();
     else if (launch->what->beside != NULL)
         launch->what->beside();
@@ -87,8 +59,8 @@ static void start(void *argument)
 /* Returns true when the launch is over, one way or the other. */
 static bool attempt(struct grace_launch *launch, const ucontext_t *context)
 {
-    launch->looks++;
-    if (context != NULL && !is_over(launch) && !grace_safepoint_at(context))
+    launch->again.looks++;
+    if (context != NULL && !grace_again_is_over(&launch->again) && !grace_safepoint_at(context))
         return false;
     grace_call_on_stack(start, launch, launch->what->stack_end);
     return true;
@@ -98,22 +70,21 @@ void grace_launch(struct grace_launch *launch, const struct grace_launched *what
                   const ucontext_t *context)
 {
     launch->what = what;
-    launch->signo = signo;
-    launch->limit_ms = grace_now_ms() + GRACE_LAUNCH_LIMIT_MS;
+    grace_again_begin(&launch->again, signo, LIMIT_MS);
     if (attempt(launch, context))
         return;
     atomic_store_explicit(&launch->pending, 1, memory_order_release);
-    if (timer_start(launch))
+    if (grace_again_start(&launch->again))
         return;
     atomic_store_explicit(&launch->pending, 0, memory_order_relaxed);
-    launch->limit_ms = 0;
+    launch->again.limit_ms = 0;
     attempt(launch, context);
 }
 
 bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
                         const ucontext_t *context)
 {
-    if (info->si_code != SI_TIMER || info->si_value.sival_ptr != launch)
+    if (!grace_again_sent(&launch->again, info))
         return false;
     /* Two of these may run at once, in two threads: the one that takes the word goes on. */
     uint32_t armed = 1;
@@ -121,11 +92,11 @@ bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
                                                  memory_order_relaxed))
         return true;
     if (attempt(launch, context)) {
-        syscall(SYS_timer_delete, launch->timer);
+        grace_again_stop(&launch->again);
         atomic_store_explicit(&launch->pending, 0, memory_order_release);
     } else {
         atomic_store_explicit(&launch->pending, 1, memory_order_release);
-        timer_arm(launch);
+        grace_again_arm(&launch->again);
     }
     return true;
 }
@@ -136,7 +107,7 @@ bool grace_launch_take_over(struct grace_launch *launch)
     if (!atomic_compare_exchange_strong_explicit(&launch->pending, &armed, 2, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return false;
-    syscall(SYS_timer_delete, launch->timer);
+    grace_again_stop(&launch->again);
     atomic_store_explicit(&launch->pending, 0, memory_order_release);
     return true;
 }

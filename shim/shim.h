@@ -14,6 +14,8 @@
  *   kept.c         signals that wait for the announcement, and `deliver`
  *   safepoint.c    whether an interrupted thread holds none of libc's locks
  *   frames.c       signal frames on the calling thread's own stack
+ *   again.c        looking again in a moment, where it is no safe point
+ *   putoff.c       handlers that wait for one, since libc takes its locks once we have a thread
  *   launch.c       starting the conductor out of a signal handler, at a safe point
  *   stop.c         one stop: who leads it, who waits, when it is over
  *   conductor.c    leading: phases, hooks, deadline, log
@@ -225,10 +227,55 @@ bool grace_safepoint_here(void);
  * false when the stack cannot be read. Async-signal-safe. */
 bool grace_frame_find(uintptr_t sp, const ucontext_t **context);
 
+/* Whether the interrupted thread has just sent the signal to itself, or lets in one that it sent
+ * before: the kernel delivers it as that call returns, and so the call is over when the handler is.
+ * Async-signal-safe. */
+bool grace_frame_sent_by(const ucontext_t *context, const siginfo_t *info);
+
+/* The handler over this context is about to return, and the target has seen nothing of it: what its
+ * frame leaves behind on the stack is not to be taken for one. Async-signal-safe. */
+void grace_frame_forget(ucontext_t *context);
+
 /* Where a handler was called that stands at `context` and has not begun: of two signals that come
  * at once the kernel calls the second one's handler first, over the first one's. NULL: it is none.
  * Async-signal-safe. */
 const ucontext_t *grace_frame_below(const ucontext_t *context);
+
+/* ---- again.c ------------------------------------------------------------------------------- */
+
+/* A place that is looked at again, by a signal of the same number, for so many milliseconds. All
+ * here are async-signal-safe. */
+struct grace_again {
+    int signo;
+    int timer; /* the kernel's id */
+    uint64_t limit_ms;
+    unsigned looks; /* counted by who looks */
+};
+void grace_again_begin(struct grace_again *again, int signo, unsigned for_ms);
+bool grace_again_is_over(const struct grace_again *again);
+
+/* Have the signal sent in a moment, by a new timer or the one that is there. False: it cannot be
+ * had. */
+bool grace_again_start(struct grace_again *again);
+bool grace_again_arm(const struct grace_again *again);
+void grace_again_stop(const struct grace_again *again);
+
+/* Whether this siginfo is of its timer's signal. */
+bool grace_again_sent(const struct grace_again *again, const siginfo_t *info);
+
+/* ---- putoff.c ------------------------------------------------------------------------------ */
+
+/* libgrace is about to start a thread in this process. Whether signals may be put off since. */
+void grace_putoff_begin(void);
+bool grace_putoff_is_on(void);
+
+/*
+ * A signal arrived that the target has a handler for, if `has_handler`. True when that is not to
+ * run now, because it would meet a lock that it would not without libgrace: it comes again. A
+ * signal that has come again gets its own siginfo back. `context` is NULL for a thread in normal
+ * context that took it by sigwait or its like. Async-signal-safe.
+ */
+bool grace_putoff_signal(int signo, siginfo_t *info, const ucontext_t *context, bool has_handler);
 
 /* ---- launch.c ------------------------------------------------------------------------------ */
 
@@ -242,12 +289,9 @@ int grace_thread_start(void *(*function)(void *), void *argument);
 
 /*
  * Starting a thread of libgrace's out of a signal handler: now when the context is a safe point,
- * else from a timer that looks again until GRACE_LAUNCH_LIMIT_MS have passed; then, or when no
- * thread can be had, `stuck` is called instead, in the handler. Both run on the launch's own stack.
+ * else when a later look finds one (again.c); when none did, or no thread can be had, `stuck` is
+ * called instead, in the handler. Both run on the launch's own stack.
  */
-#define GRACE_LAUNCH_RETRY_US 300
-#define GRACE_LAUNCH_LIMIT_MS 250
-#define GRACE_LAUNCH_LOOKS    400 /* before that; three times the limit at most */
 struct grace_launched {
     void *(*conductor)(void *);
     void (*stuck)(void);
@@ -256,10 +300,7 @@ struct grace_launched {
 };
 struct grace_launch {
     const struct grace_launched *what;
-    int signo;
-    int timer; /* the kernel's id */
-    uint64_t limit_ms;
-    unsigned looks;
+    struct grace_again again;
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
 };
 #define GRACE_LAUNCH_STACK (64 * 1024)
@@ -326,6 +367,10 @@ bool grace_stop_announce_here(int signo, const siginfo_t *info);
 
 /* Whether an announcement is still to be made before the target gets a chain signal. */
 bool grace_stop_will_announce(void);
+
+/* Whether the calling thread, or what its signal handler interrupted, waits in an ending of its own
+ * for the hooks, as at a safe point. Async-signal-safe. */
+bool grace_stop_waits_here(void);
 
 /* Whether libgrace leads this stop: then it also ends the process. */
 bool grace_stop_is_led_by_signal(void);

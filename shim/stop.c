@@ -20,7 +20,6 @@
 
 #include <string.h>
 
-#include "arch.h"
 #include "drain.h"
 #include "guardian.h"
 #include "hooks/log.h"
@@ -42,6 +41,7 @@ static struct {
     _Atomic uint32_t cut;
     bool by_signal;
     pid_t leader; /* the thread whose call began the stop */
+    bool waits;   /* … and it waits for the conductor, with none of libc's locks */
     _Atomic uint64_t first_signal_ms;
     _Atomic uint64_t cut_ms;
     _Atomic uint32_t hurry; /* a second signal before the target's own handler: ends the drain */
@@ -285,29 +285,6 @@ static void another_signal(int signo, const siginfo_t *info)
     }
 }
 
-static bool is_behind_call(const ucontext_t *context)
-{
-    uintptr_t ip = grace_context_ip(context);
-    return grace_context_result(context) == 0 && ip % 4096 >= GRACE_SYSCALL_LENGTH &&
-           grace_is_syscall_at(ip - GRACE_SYSCALL_LENGTH);
-}
-
-/*
- * Whether the interrupted thread has just sent the signal to itself, or lets in one that it sent
- * before: the kernel delivers it as that call returns, and so the call is over when the handler is.
- */
-static bool sent_to_itself(const siginfo_t *info, const ucontext_t *context)
-{
-    bool by_call =
-        info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE;
-    if (!by_call || info->si_pid != grace_getpid())
-        return false;
-    while (!is_behind_call(context))
-        if ((context = grace_frame_below(context)) == NULL)
-            return false;
-    return true;
-}
-
 /*
  * Its thread stays here until the conductor ends the process; other signals still reach it. It does
  * not expect to go on: without libgrace it would be dead. (What Go has behind such a call is an
@@ -316,7 +293,7 @@ static bool sent_to_itself(const siginfo_t *info, const ucontext_t *context)
 static void hold_sender(const siginfo_t *info, const ucontext_t *context)
 {
     bool conductor_runs = stop.by_signal && atomic_load(&stop_launch.pending) == 0;
-    if (!conductor_runs || !sent_to_itself(info, context))
+    if (!conductor_runs || !grace_frame_sent_by(context, info))
         return;
     uint64_t mask;
     memcpy(&mask, &context->uc_sigmask, sizeof mask); /* as it was: the signal was not blocked */
@@ -368,7 +345,9 @@ static void lead_call(void)
 {
     if (grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0) {
         grace_conductor_prepare();
+        stop.waits = true;
         wait_until_done();
+        stop.waits = false;
         return;
     }
     /* A handler of the target's that ran above us would wait for us in vain. */
@@ -404,6 +383,11 @@ static bool wait_for_leader(enum grace_cause cause)
     if (stop.by_signal || !at_once)
         wait_for_ever();
     return true;
+}
+
+bool grace_stop_waits_here(void)
+{
+    return stop.waits && stop.leader == grace_gettid();
 }
 
 bool grace_stop_is_led_by_signal(void)
@@ -539,7 +523,7 @@ bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_
         return true;
     note_signal(signo, info);
     /* When raise and kill of itself return, the handler has run (POSIX, kill, "Description"). */
-    if (sent_to_itself(info, context))
+    if (grace_frame_sent_by(context, info))
         return true;
     bool under_way = atomic_load(&announcement) == ANNOUNCING;
     bool drains = !under_way && grace_stop_may_drain(once) && grace_drain_has_work();

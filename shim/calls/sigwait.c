@@ -23,7 +23,8 @@ static int handed_over(int signo, const sigset_t *set, siginfo_t *info)
         return 0;
     if (!grace_is_owner())
         return signo;
-    if (grace_stop_retry(info, NULL) || grace_end_exit_requested(info, NULL))
+    if (grace_stop_retry(info, NULL) || grace_end_exit_requested(info, NULL) ||
+        grace_putoff_signal(signo, info, NULL, false))
         return 0;
     grace_kept_restore(info);
     bool final = grace_signal_is_final(signo);
