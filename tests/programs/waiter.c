@@ -421,8 +421,6 @@ static void prepare(int ms)
     limit_ms = ms;
     limit = (struct timespec){ms / 1000, ms % 1000 * 1000000L};
     limit_us = (struct timeval){ms / 1000, ms % 1000 * 1000L};
-    until = after(CLOCK_MONOTONIC);
-    until_real = after(CLOCK_REALTIME);
     sigaddset(&usr2, SIGUSR2);
     sigaction(SIGUSR1, &action, NULL);
     socketpair(AF_UNIX, SOCK_STREAM, 0, silent);
@@ -445,6 +443,8 @@ static void *play(void *unused)
 {
     struct timespec began, ended;
     clock_gettime(CLOCK_MONOTONIC, &began);
+    until = after(CLOCK_MONOTONIC);
+    until_real = after(CLOCK_REALTIME);
     errno = 0;
     long result = by_name(call_name);
     int error = errno;

@@ -29,10 +29,12 @@ static void spin(void)
 
 static void allocate(void)
 {
-    static void *kept[64];
+    static char *kept[64];
     for (unsigned i = 0;; i++) {
         free(kept[i % 64]);
         kept[i % 64] = malloc(3000 + i % 5000);
+        for (int at = 0; at < 50; at++) /* who allocates uses it */
+            kept[i % 64][at] = (char)at;
     }
 }
 
