@@ -4,9 +4,10 @@
  * As long as a program has one thread, libc takes none of malloc's locks (glibc, malloc/malloc.c,
  * SINGLE_THREAD_P). A handler that allocates over an interrupted malloc is wrong, and gets away
  * with it: many an old daemon's does. Once a thread of libgrace's has been there libc takes these
- * locks, and that handler would wait for itself for ever. So from then on a handler for a signal
- * that comes from elsewhere is called at a safe point only, as if the signal had been sent a moment
- * later. Where none comes it is called at any place.
+ * locks, and that handler would wait for itself for ever. So from then on a handler for a stop
+ * signal that comes from elsewhere is called at a safe point only, as if the signal had been sent a
+ * moment later. Where none comes it is called at any place. (Handlers for other signals are called
+ * by the kernel itself: README says so.)
  *
  * Not put off: what the interrupted code itself causes (a fault, SIGPIPE, raise), since it cannot
  * go on before; real-time signals, which are queued in order. A program that had threads of its own
