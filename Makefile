@@ -202,7 +202,7 @@ $(BUILD)/tests/system/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/suite.o $(harn
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(test_libs) -lpthread
 
 $(BUILD)/tests/unit/test_redirect: LDFLAGS += -rdynamic
-$(BUILD)/tests/unit/test_late_tls $(BUILD)/tests/system/test_answers: test_libs = -lssl -lcrypto
+$(BUILD)/tests/unit/test_late_tls $(BUILD)/tests/system/test_answers $(BUILD)/tests/system/test_drain_tls: test_libs = -lssl -lcrypto
 $(BUILD)/tests/system/test_drain_loss: $(loss_obj)
 
 # Targets for the tests: small programs that know nothing of libgrace.

@@ -33,6 +33,10 @@ int32_t grace_answers_thread(void);
 void grace_answers_before_fork(void);
 void grace_answers_after_fork(bool is_child);
 
+/* Whether TLS may be loaded here, of any kind. The first question has that thread find out; until
+ * it has, and where there is no such thread, it may. Async-signal-safe. */
+bool grace_answers_may_be_tls(void);
+
 /* When the target last sent something on an accepted connection, in milliseconds of
  * CLOCK_MONOTONIC; 0: not since the drain began, or not seen. Async-signal-safe; keeps errno. */
 uint64_t grace_answers_sent_ms(int fd);

@@ -73,6 +73,10 @@ bool grace_drain_worker_retry(const siginfo_t *info, const ucontext_t *context);
  */
 bool grace_drain_is_accepted(int fd);
 
+/* The target is about to send an HTTP/1.x answer as it is on an accepted connection: whatever comes
+ * to its port is not inside TLS. */
+void grace_drain_saw_plain(int fd);
+
 /* Whether a signal is only the drain's, to interrupt a thread; and sending one to the calling
  * thread, or to a process that is a fork of this one, which then drains its connections. */
 bool grace_drain_woke(const siginfo_t *info);

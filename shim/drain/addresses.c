@@ -7,11 +7,13 @@
  * that somebody listens at here; and, since whoever did may have stopped by now, every connection
  * with SO_REUSEADDR, which is a listener's as a rule and handed down to what it accepts.
  *
- * Written by the conductor before anyone asks, and only added to; read by any thread.
+ * Written by the conductor before anyone asks, and only added to; read by any thread. Of each port
+ * is also noted whether an answer of plain HTTP was seen there, by whoever sends one.
  */
 #include "addresses.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -23,9 +25,13 @@
 
 #define NAMES 32
 
+#define WORDS (65536 / 64)
+typedef _Atomic uint64_t port_set[WORDS]; /* a bit for each */
+
 static struct {
-    _Atomic uint64_t ports[65536 / 64]; /* TCP: a bit for each */
-    _Atomic uint32_t names;             /* Unix: how many are listed */
+    port_set listening;     /* TCP */
+    port_set plain;         /* of these, where answers were seen that are in no TLS */
+    _Atomic uint32_t names; /* Unix: how many are listed */
     struct {
         socklen_t length;
         struct sockaddr_un address;
@@ -40,13 +46,24 @@ union address {
     struct sockaddr_un local;
 };
 
+static void add_port(_Atomic uint64_t *ports, unsigned port)
+{
+    atomic_fetch_or_explicit(&ports[port / 64 % WORDS], UINT64_C(1) << port % 64,
+                             memory_order_release);
+}
+
+static bool has_port(const _Atomic uint64_t *ports, unsigned port)
+{
+    uint64_t word = atomic_load_explicit(&ports[port / 64 % WORDS], memory_order_acquire);
+    return (word >> port % 64 & 1) != 0;
+}
+
 /* ---- adding -------------------------------------------------------------------------------- */
 
 void grace_drain_address_port(unsigned port, void *unused)
 {
     (void)unused;
-    atomic_fetch_or_explicit(&known.ports[port / 64 % 1024], UINT64_C(1) << port % 64,
-                             memory_order_release);
+    add_port(known.listening, port);
 }
 
 void grace_drain_address_guess(void)
@@ -95,10 +112,28 @@ void grace_drain_address_add(int listener)
         grace_drain_address_port(port_of(&address), NULL);
 }
 
+/* TLS of the kernel's own (kTLS) is given plain bytes. */
+static bool encrypts(int fd)
+{
+    char name[16] = "";
+    socklen_t length = sizeof name;
+    return grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_ULP, name, &length) == 0 && length > 0;
+}
+
+void grace_drain_saw_plain(int fd)
+{
+    union address address = {.any = {0}};
+    socklen_t length;
+    if (own_address(fd, &address, &length) && address.any.sa_family != AF_UNIX && !encrypts(fd))
+        add_port(known.plain, port_of(&address));
+}
+
 void grace_drain_addresses_forget(void)
 {
-    for (size_t i = 0; i < sizeof known.ports / sizeof *known.ports; i++)
-        atomic_store_explicit(&known.ports[i], 0, memory_order_relaxed);
+    for (size_t i = 0; i < WORDS; i++) {
+        atomic_store_explicit(&known.listening[i], 0, memory_order_relaxed);
+        atomic_store_explicit(&known.plain[i], 0, memory_order_relaxed);
+    }
     atomic_store(&known.names, 0);
     atomic_store(&known.guess, 0);
 }
@@ -107,8 +142,14 @@ void grace_drain_addresses_forget(void)
 
 bool grace_drain_address_has_port(unsigned port)
 {
-    uint64_t word = atomic_load_explicit(&known.ports[port / 64 % 1024], memory_order_acquire);
-    return (word >> port % 64 & 1) != 0;
+    return has_port(known.listening, port);
+}
+
+bool grace_drain_address_is_plain(int fd)
+{
+    union address address = {.any = {0}};
+    socklen_t length;
+    return own_address(fd, &address, &length) && has_port(known.plain, port_of(&address));
 }
 
 /* A name that the kernel gave a socket which asked for none: a zero byte and five digits. */

@@ -11,6 +11,9 @@ void grace_drain_address_guess(void);
 
 bool grace_drain_address_has_port(unsigned port);
 
+/* Whether answers in plain HTTP were seen at the local port of a TCP connection. */
+bool grace_drain_address_is_plain(int fd);
+
 void grace_drain_addresses_forget(void);
 
 #endif

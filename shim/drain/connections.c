@@ -14,6 +14,11 @@
  * has its answer. Of any other equal is busy until half of the time is over, and then while it is
  * young: a client that never pauses sends its next request within the tick of the answer before.
  *
+ * Where there may be TLS, a connection in its first exchange may have been sent no answer yet, but
+ * session tickets (tickets.c). Then it is busy until a thread sits in a read of it, until it was
+ * quiet for half of the time, or until half of the time is over. Where a few answers of plain HTTP
+ * would look the same, which is what most of these are, being quiet for long is enough.
+ *
  * For a Unix connection the kernel keeps no times. It is idle when nothing is queued and a thread
  * sits in a read of it, or when it was seen to send since the drain began and is quiet; of any
  * other nothing is known until half of the time is over.
@@ -27,6 +32,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "addresses.h"
 #include "hooks/kernel.h"
 #include "hooks/log.h"
 #include "newcomers.h"
@@ -34,6 +40,7 @@
 #include "shim/drain.h"
 #include "socket.h"
 #include "threads.h"
+#include "tickets.h"
 
 #define DESCRIPTORS (1 << 20)
 #define SAMPLES     16
@@ -95,16 +102,36 @@ static int queued_to_read(int fd)
     return grace_kernel(SYS_ioctl, fd, SIOCINQ, &bytes) == 0 ? bytes : 0;
 }
 
-/* Whether what was received last has its answer; `quiet` in milliseconds. */
+/* By the kernel's times; `quiet` in milliseconds. */
+static bool looks_answered(const struct tcp_info *info, uint32_t quiet,
+                           const struct grace_connections_look *how)
+{
+    return info->tcpi_last_data_sent < info->tcpi_last_data_recv ||
+           info->tcpi_last_ack_recv < info->tcpi_last_data_recv ||
+           (how->unknown_is_idle && (uint64_t)quiet * 1000 >= how->unknown_us) ||
+           (info->tcpi_data_segs_in == 1 && quiet >= LONG_QUIET_MS);
+}
+
+/* Whether what looks like an answer may be tickets, with the request behind them still in work. */
+static bool may_be_tickets(int fd, const struct tcp_info *info, uint32_t quiet,
+                           const struct grace_connections_look *how)
+{
+    enum grace_tickets seem = grace_tickets_seem(info);
+    uint64_t most_us = how->unknown_is_idle           ? how->unknown_us
+                       : seem == GRACE_TICKETS_LIKELY ? how->tickets_us
+                                                      : LONG_QUIET_MS * UINT64_C(1000);
+    return seem != GRACE_TICKETS_NO && (uint64_t)quiet * 1000 < most_us &&
+           !grace_drain_address_is_plain(fd) && grace_answers_may_be_tls();
+}
+
+/* Whether what was received last has its answer. */
 static bool is_answered(int fd, const struct tcp_info *info, uint32_t quiet,
                         const struct grace_connections_look *how)
 {
     if (info->tcpi_bytes_sent == 0 || info->tcpi_last_data_sent > info->tcpi_last_data_recv)
         return false;
-    return info->tcpi_last_data_sent < info->tcpi_last_data_recv ||
-           info->tcpi_last_ack_recv < info->tcpi_last_data_recv ||
-           (how->unknown_is_idle && (uint64_t)quiet * 1000 >= how->unknown_us) ||
-           (info->tcpi_data_segs_in == 1 && quiet >= LONG_QUIET_MS) || grace_threads_read_from(fd);
+    return (looks_answered(info, quiet, how) && !may_be_tickets(fd, info, quiet, how)) ||
+           grace_threads_read_from(fd);
 }
 
 static enum state judge_tcp(int fd, bool was_deaf, const struct grace_connections_look *how)

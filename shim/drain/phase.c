@@ -216,12 +216,13 @@ static uint64_t idle_us(uint64_t elapsed_us)
 
 static void look(uint64_t elapsed_us, bool close_idle)
 {
-    uint64_t quarter_us = (uint64_t)plan()->timeout_ms * 250;
+    uint64_t half_us = (uint64_t)plan()->timeout_ms * 500, quarter_us = half_us / 2;
     const struct grace_connections_look how = {
         .unknown_us = quarter_us < UNKNOWN_MOST_US ? quarter_us : UNKNOWN_MOST_US,
+        .tickets_us = half_us,
         .idle_us = close_idle ? idle_us(elapsed_us) : (uint64_t)plan()->idle_ms * 1000,
         .close_idle = close_idle,
-        .unknown_is_idle = close_idle && elapsed_us >= (uint64_t)plan()->timeout_ms * 500,
+        .unknown_is_idle = close_idle && elapsed_us >= half_us,
     };
     struct grace_connections_count before = drain.connections;
     uint64_t began = grace_now_us();

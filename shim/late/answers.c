@@ -187,9 +187,10 @@ static void *redirect(void *unused)
     for (;;) {
         uint32_t wanted = atomic_load(&answers.wanted);
         take_gate();
-        if (wanted == ON)
+        if (wanted == ON) {
             apply();
-        else
+            grace_late_tls_look();
+        } else
             take_back();
         leave_gate();
         atomic_store(&answers.is, wanted);
@@ -238,6 +239,15 @@ int32_t grace_answers_thread(void)
 {
     bool is_ours = answers.process == grace_getpid() && atomic_load(&answers.wanted) != NO_THREAD;
     return is_ours ? atomic_load(&answers.thread) : 0;
+}
+
+bool grace_answers_may_be_tls(void)
+{
+    bool is_asked_first;
+    bool is_absent = grace_late_tls_is_absent(&is_asked_first);
+    if (is_asked_first)
+        grace_futex_wake_all(&answers.wanted);
+    return !is_absent;
 }
 
 void grace_answers_undo(void)

@@ -105,6 +105,8 @@ void grace_connection_before(struct grace_connection *connection, int fd,
                              const struct grace_answer *after)
 {
     struct tcp_info info;
+    if (after->any && !connection->answer.any)
+        grace_drain_saw_plain(fd);
     if (!grace_answer_will_ask(after) || !tcp_state(fd, &info))
         return;
     connection->received = received(&info);

@@ -25,6 +25,13 @@ void grace_late_tls_apply(void);
  * rest of what was edited. As grace_late_tls_apply. */
 void grace_late_tls_end(void);
 
+/* Find out whether any TLS is loaded, if somebody has asked; as grace_late_tls_apply. */
+void grace_late_tls_look(void);
+
+/* Whether it is known that there is none. Where it is not known, that is asked for; sets
+ * *is_asked_first where nobody did before. Async-signal-safe. */
+bool grace_late_tls_is_absent(bool *is_asked_first);
+
 /* ---- within -------------------------------------------------------------------------------- */
 
 /* What is called of one OpenSSL, 1.1.1 or later. `ssl` is an SSL *, `bio` a BIO *. None of these

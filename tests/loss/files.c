@@ -26,8 +26,9 @@ static const char node_secure[] =
     "const https = require('https'), fs = require('fs'), folder = process.argv[3];\n"
     "const options = { key: fs.readFileSync(folder + '/key.pem'),\n"
     "                  cert: fs.readFileSync(folder + '/cert.pem') };\n"
+    "const delay = Number(process.argv[4] || 20);\n"
     "https.createServer(options, (request, response) => {\n"
-    "  setTimeout(() => response.end('a page\\n'.repeat(100)), 20);\n"
+    "  setTimeout(() => response.end('a page\\n'.repeat(100)), delay);\n"
     "}).listen(Number(process.argv[2]), '127.0.0.1');\n";
 
 #define PYTHON_TLS                                                                                 \
@@ -56,10 +57,11 @@ static const char python_secure[] =
 
 static const char asyncio_secure[] =
     PYTHON_TLS "import asyncio\n"
+               "delay = float(sys.argv[3]) if len(sys.argv) > 3 else 0.02\n"
                "async def serve(reader, writer):\n"
                "    try:\n"
                "        while await reader.readuntil(b'\\r\\n\\r\\n'):\n"
-               "            await asyncio.sleep(0.02)\n"
+               "            await asyncio.sleep(delay)\n"
                "            writer.write(head + body)\n"
                "            await writer.drain()\n"
                "    except (asyncio.IncompleteReadError, ConnectionError):\n"

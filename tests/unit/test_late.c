@@ -520,6 +520,36 @@ START_TEST(taken_back_nothing_is_lost)
 }
 END_TEST
 
+/* ---- whether there is TLS ------------------------------------------------------------------ */
+
+START_TEST(an_answer_tells_that_its_port_is_plain)
+{
+    ck_assert(!grace_drain_address_is_plain(server));
+    say("\x17\x03\x03HTTP/1.1 ");
+    ck_assert(!grace_drain_address_is_plain(server));
+    close(server);
+    close(client);
+    client = connect_to(listener);
+    server = accept(listener, NULL, NULL);
+    say(EMPTY);
+    ck_assert(grace_drain_address_is_plain(server));
+    ck_assert(!grace_drain_address_is_plain(client));
+    grace_drain_addresses_forget();
+    ck_assert(!grace_drain_address_is_plain(server));
+}
+END_TEST
+
+/* There is none in this program; its own copy of what is searched for does not count. */
+START_TEST(that_no_tls_is_loaded_is_found_out_when_asked)
+{
+    ck_assert(grace_answers_may_be_tls());
+    for (int i = 0; grace_answers_may_be_tls(); i++) {
+        ck_assert_int_lt(i, 10000);
+        poll(NULL, 0, 1);
+    }
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("late");
@@ -537,6 +567,8 @@ Suite *suite(void)
     tcase_add_test(tests, a_forked_child_goes_on);
     tcase_add_test(tests, a_child_forked_while_it_begins_can_begin);
     tcase_add_test(tests, taken_back_nothing_is_lost);
+    tcase_add_test(tests, an_answer_tells_that_its_port_is_plain);
+    tcase_add_test(tests, that_no_tls_is_loaded_is_found_out_when_asked);
     suite_add_tcase(all, tests);
     TCase *before = tcase_create("before");
     tcase_add_test(before, the_middle_of_an_answer_is_left_alone);

@@ -416,6 +416,18 @@ START_TEST(many_objects_are_kept_apart)
 }
 END_TEST
 
+START_TEST(it_is_found_among_what_is_loaded)
+{
+    bool is_asked_first = false;
+    grace_late_tls_look(); /* nobody has asked */
+    ck_assert(!grace_late_tls_is_absent(&is_asked_first));
+    ck_assert(is_asked_first);
+    grace_late_tls_look();
+    ck_assert(!grace_late_tls_is_absent(&is_asked_first));
+    ck_assert(!is_asked_first);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("late: TLS");
@@ -432,6 +444,7 @@ Suite *suite(void)
     tcase_add_test(tests, an_object_used_again_begins_anew);
     tcase_add_test(tests, a_client_is_left_alone);
     tcase_add_test(tests, many_objects_are_kept_apart);
+    tcase_add_test(tests, it_is_found_among_what_is_loaded);
     suite_add_tcase(all, tests);
     return all;
 }
