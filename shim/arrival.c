@@ -60,7 +60,7 @@ static bool is_for_handler(int signo, siginfo_t *info, ucontext_t *context,
         return false;
     }
     if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
-        !grace_stop_announce_first(signo, info, context, disposition->once))
+        !grace_announce_first(signo, info, context, disposition->once))
         return false;
     if (!final)
         grace_signal_send_on(signo, info, info->si_code == SI_TKILL ? grace_gettid() : 0);

@@ -166,7 +166,8 @@ static void *watch(void *argument)
         siginfo_t info;
         long signo = grace_kernel(SYS_rt_sigtimedwait, &set, &info, NULL, sizeof set);
         if (signo <= 0 || grace_drain_woke(&info) || grace_stop_retry(&info, NULL) ||
-            !grace_stop_announce_here((int)signo, &info))
+            grace_putoff_signal((int)signo, &info, NULL, false) ||
+            !grace_announce_here((int)signo, &info))
             continue;
         grace_signalfd_open();
         grace_signal_send_on((int)signo, &info, 0);
@@ -197,7 +198,7 @@ int grace_signalfd(int fd, const sigset_t *mask, int flags, grace_signalfd_funct
     bool is_ours = atomic_load(&grace_shim.process) != 0 && (asked & grace_shim.plan->chain) != 0;
     if (fd >= 0)
         forget(fd);
-    if (!is_ours || !grace_is_owner() || !grace_stop_will_announce())
+    if (!is_ours || !grace_is_owner() || !grace_announce_is_owed())
         return real(fd, mask, flags);
     uint64_t held = asked & grace_shim.plan->chain, narrow = asked & ~held;
     sigset_t smaller = *mask;
@@ -215,13 +216,13 @@ void grace_signalfd_before_raise(int signo)
 {
     uint64_t watched = atomic_load_explicit(&descriptors.watched, memory_order_relaxed);
     if (watched == 0 || signo < 1 || signo > 64 || !(watched & GRACE_SIGNAL_BIT(signo)) ||
-        !grace_is_owner() || !grace_stop_will_announce())
+        !grace_is_owner() || !grace_announce_is_owed())
         return;
     GRACE_KEEP_ERRNO;
     siginfo_t info = {.si_signo = signo, .si_code = SI_TKILL};
     info.si_pid = grace_getpid();
     info.si_uid = (uid_t)grace_kernel(GRACE_SYS_getuid);
     if (grace_safepoint_here())
-        grace_stop_announce_here(signo, &info);
+        grace_announce_here(signo, &info);
     grace_signalfd_open();
 }

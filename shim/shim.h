@@ -18,6 +18,7 @@
  *   putoff.c       handlers that wait for one, since libc takes its locks once we have a thread
  *   launch.c       starting the conductor out of a signal handler, at a safe point
  *   stop.c         one stop: who leads it, who waits, when it is over
+ *   announce.c     announcing before the target's own handler
  *   conductor.c    leading: phases, hooks, deadline, log
  *   count.c        one more stop in the metrics file, where no guardian counts
  *   worker.c       threads for in-process hooks, and what a hook may do to them
@@ -348,25 +349,14 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
  * `context` is NULL for a thread in normal context that took it by sigwait or its like. */
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context);
 
-/* Whether a drain comes before a handler of the target's, one that is there `once` (SA_RESETHAND)
- * or for good. Async-signal-safe. */
-bool grace_stop_may_drain(bool once);
-
-/* A chain signal arrived for the target's own handler, which is to run `once` (SA_RESETHAND).
- * Returns true when the handler may run now, false when the signal will be queued again after the
- * announcement, and the drain if it comes before this handler. */
-bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context,
-                               bool once);
-
-/*
- * The target takes a chain signal by a call of its own (sigwait and kin, signalfd): announce on the
- * calling thread, in normal context, before the call returns. False: the stop was taken back, and
- * the target does not get the signal.
- */
-bool grace_stop_announce_here(int signo, const siginfo_t *info);
-
-/* Whether an announcement is still to be made before the target gets a chain signal. */
-bool grace_stop_will_announce(void);
+/* For announce.c. Whether a stop was begun and not taken back; that a chain signal came first,
+ * which is the cause of whatever ending follows; the announce hooks; the drain, false when the stop
+ * was taken back; and that the signal came again while its first arrival is kept back. */
+bool grace_stop_is_under_way(void);
+void grace_stop_note_signal(int signo, const siginfo_t *info);
+void grace_stop_announce(bool in_process);
+bool grace_stop_drain_first(void);
+void grace_stop_hurry(void);
 
 /* Whether the calling thread, or what its signal handler interrupted, waits in an ending of its own
  * for the hooks, as at a safe point. Async-signal-safe. */
@@ -391,6 +381,33 @@ uint32_t grace_stop_bell_value(void);
 void grace_stop_bell_wait(uint32_t seen, int64_t timeout_ms);
 void grace_stop_bell_ring(void);
 void grace_stop_bell_tap(void); /* heard only by who waits for the bell, not for the guardian */
+
+/* ---- announce.c ---------------------------------------------------------------------------- */
+
+/* Whether a drain comes before a handler of the target's, one that is there `once` (SA_RESETHAND)
+ * or for good. Async-signal-safe. */
+bool grace_announce_may_drain(bool once);
+
+/* A chain signal arrived for the target's own handler, which is to run `once` (SA_RESETHAND).
+ * Returns true when the handler may run now, false when the signal will be queued again after the
+ * announcement, and the drain if it comes before this handler. */
+bool grace_announce_first(int signo, const siginfo_t *info, const ucontext_t *context, bool once);
+
+/*
+ * The target takes a chain signal by a call of its own (sigwait and kin, signalfd): announce on the
+ * calling thread, in normal context, before the call returns. False: the stop was taken back, and
+ * the target does not get the signal.
+ */
+bool grace_announce_here(int signo, const siginfo_t *info);
+
+/* Whether an announcement is still to be made before the target gets a chain signal. */
+bool grace_announce_is_owed(void);
+
+/* Whether a drain comes first, from the signal's arrival on. Async-signal-safe. */
+bool grace_announce_drains(void);
+
+/* As grace_stop_retry. */
+bool grace_announce_retry(const siginfo_t *info, const ucontext_t *context);
 
 /* ---- conductor.c --------------------------------------------------------------------------- */
 

@@ -12,9 +12,7 @@
  * conducted on a thread of its own too when the caller is at a safe point, else on the calling
  * thread with external hooks only; then the call goes on as libc would.
  *
- * Apart from that, an announcement may come first: a chain signal that the target handles itself
- * is kept back while the announce hooks run, and during the drain where one comes before that
- * handler; then it is queued again as it was.
+ * Before a handler of the target's only a part of a stop is led: announce.c.
  */
 #include "shim.h"
 
@@ -121,10 +119,11 @@ static void leave_lead(void)
     grace_futex_wake_all(&stop.lead);
 }
 
-static void conduct(enum grace_phase first, enum grace_phase last, bool in_process)
+void grace_stop_announce(bool in_process)
 {
     take_lead();
-    grace_conduct(first, last, in_process);
+    grace_conductor_log_begin();
+    grace_conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
     leave_lead();
 }
 
@@ -212,10 +211,7 @@ static void take_back(void)
 /* The whole stop, from announce to the last hook. False: it was taken back. */
 static bool conduct_stop(bool in_process)
 {
-    take_lead();
-    grace_conductor_log_begin();
-    grace_conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
-    leave_lead();
+    grace_stop_announce(in_process);
     if (in_process && stop.by_signal && !drain()) {
         take_back();
         return false;
@@ -439,51 +435,14 @@ GRACE_IN_CHILDREN void grace_stop_by_call(enum grace_cause cause, int status)
         end_owner(cause, status);
 }
 
-/* ---- announcing before the target's own handler -------------------------------------------- */
+/* ---- before the target's own handler ------------------------------------------------------- */
 
-enum { UNANNOUNCED, ANNOUNCING, ANNOUNCED };
-
-static _Atomic uint32_t announcement; /* futex: moves to ANNOUNCED, or back to UNANNOUNCED */
-static bool drains_first;             /* whether the drain, too, comes before the handler */
-
-static void announce(bool in_process)
+bool grace_stop_is_under_way(void)
 {
-    take_lead();
-    grace_conductor_log_begin();
-    leave_lead();
-    conduct(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, in_process);
-    bool taken_back = in_process && drains_first && !drain();
-    stop.drained = drains_first && !taken_back;
-    if (taken_back)
-        take_back();
-    atomic_store(&announcement, taken_back ? UNANNOUNCED : ANNOUNCED);
-    grace_futex_wake_all(&announcement);
-    if (taken_back)
-        return;
-    grace_signalfd_open();
-    grace_kept_release();
+    return atomic_load(&stop.state) != NONE;
 }
 
-static void *announce_conductor(void *unused)
-{
-    announce(true);
-    return unused;
-}
-
-static void announce_stuck(void)
-{
-    announce(false);
-}
-
-static _Alignas(64) char announce_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(announce_stack);
-static struct grace_launch announce_launch;
-static const struct grace_launched announcing = {.conductor = announce_conductor,
-                                                 .stuck = announce_stuck,
-                                                 .stack_end =
-                                                     announce_stack + sizeof announce_stack};
-
-/* The first chain signal is the cause of whatever ending follows. */
-static void note_signal(int signo, const siginfo_t *info)
+void grace_stop_note_signal(int signo, const siginfo_t *info)
 {
     uint64_t first = 0;
     if (!atomic_compare_exchange_strong(&stop.first_signal_ms, &first, grace_now_ms()))
@@ -495,19 +454,15 @@ static void note_signal(int signo, const siginfo_t *info)
     grace_guardian_tell(GRACE_STAGE_CHAINED);
 }
 
-static bool has_to_announce(void)
+bool grace_stop_drain_first(void)
 {
-    return grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_ANNOUNCE, GRACE_CAUSE_SIGNAL);
+    stop.drained = drain();
+    if (!stop.drained)
+        take_back();
+    return stop.drained;
 }
 
-bool grace_stop_may_drain(bool once)
-{
-    enum grace_drain_when when = grace_shim.plan->drain.when;
-    return when == GRACE_DRAIN_ALWAYS || (when == GRACE_DRAIN_AUTO && once);
-}
-
-/* The signal came again while its first arrival is kept back. */
-static void hurry_up(void)
+void grace_stop_hurry(void)
 {
     if (grace_now_ms() - atomic_load(&stop.first_signal_ms) < SECOND_SIGNAL_AFTER_MS ||
         grace_shim.plan->second_signal == GRACE_SECOND_IGNORE)
@@ -516,74 +471,14 @@ static void hurry_up(void)
     grace_stop_bell_ring();
 }
 
-bool grace_stop_announce_first(int signo, const siginfo_t *info, const ucontext_t *context,
-                               bool once)
-{
-    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED)
-        return true;
-    note_signal(signo, info);
-    /* When raise and kill of itself return, the handler has run (POSIX, kill, "Description"). */
-    if (grace_frame_sent_by(context, info))
-        return true;
-    bool under_way = atomic_load(&announcement) == ANNOUNCING;
-    bool drains = !under_way && grace_stop_may_drain(once) && grace_drain_has_work();
-    if (!under_way && !drains && !has_to_announce())
-        return true;
-    grace_kept_add(signo, info);
-    uint32_t not_yet = UNANNOUNCED;
-    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING)) {
-        drains_first = drains;
-        grace_launch(&announce_launch, &announcing, signo, context);
-    } else {
-        hurry_up();
-    }
-    if (atomic_load(&announcement) == ANNOUNCED)
-        grace_kept_release(); /* it came too late to be released with the others */
-    return false;
-}
-
 GRACE_IN_CHILDREN int grace_stop_drains_by(void)
 {
     bool led = stop.by_signal && atomic_load(&stop.state) == LED;
-    bool first = drains_first && atomic_load(&announcement) != UNANNOUNCED;
-    return led || first ? stop.facts.signo : 0;
-}
-
-bool grace_stop_will_announce(void)
-{
-    return atomic_load(&stop.state) == NONE && atomic_load(&announcement) == UNANNOUNCED &&
-           (grace_stop_may_drain(false) || has_to_announce());
-}
-
-bool grace_stop_announce_here(int signo, const siginfo_t *info)
-{
-    GRACE_KEEP_ERRNO;
-    if (atomic_load(&stop.state) != NONE || atomic_load(&announcement) == ANNOUNCED ||
-        grace_stop_hands_over(false) != 0)
-        return true;
-    note_signal(signo, info);
-    bool drains = grace_stop_may_drain(false) && grace_drain_has_work();
-    if (!drains && !has_to_announce() && atomic_load(&announcement) == UNANNOUNCED)
-        return true;
-    /* A handler of the target's that ran above us and exits would wait for us in vain. */
-    uint64_t mask;
-    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
-    uint32_t not_yet = UNANNOUNCED;
-    if (atomic_compare_exchange_strong(&announcement, &not_yet, ANNOUNCING)) {
-        drains_first = drains;
-        announce(true);
-    } else if (grace_launch_take_over(&announce_launch)) {
-        announce(true);
-    }
-    while (atomic_load(&announcement) == ANNOUNCING)
-        grace_futex_wait(&announcement, ANNOUNCING, -1);
-    grace_sigprocmask(SIG_SETMASK, mask, NULL);
-    return atomic_load(&announcement) == ANNOUNCED;
+    return led || grace_announce_drains() ? stop.facts.signo : 0;
 }
 
 bool grace_stop_retry(const siginfo_t *info, const ucontext_t *context)
 {
-    return grace_launch_retry(&stop_launch, info, context) ||
-           grace_launch_retry(&announce_launch, info, context) ||
+    return grace_launch_retry(&stop_launch, info, context) || grace_announce_retry(info, context) ||
            grace_drain_worker_retry(info, context);
 }

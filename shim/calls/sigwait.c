@@ -28,8 +28,7 @@ static int handed_over(int signo, const sigset_t *set, siginfo_t *info)
         return 0;
     grace_kept_restore(info);
     bool final = grace_signal_is_final(signo);
-    if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
-        !grace_stop_announce_here(signo, info))
+    if ((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) && !grace_announce_here(signo, info))
         return 0;
     if (final)
         return signo;

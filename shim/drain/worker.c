@@ -105,7 +105,7 @@ static bool takes_its_course(int signo, const struct grace_disposition *disposit
     switch (atomic_load(&worker.dies)) {
     case LIVES:
         return has_handler && !((grace_shim.plan->chain & GRACE_SIGNAL_BIT(signo)) &&
-                                grace_stop_may_drain(disposition->once));
+                                grace_announce_may_drain(disposition->once));
     case DRAINED:
         return true;
     default:
