@@ -36,7 +36,8 @@ static sigjmp_buf back;
 static volatile sig_atomic_t jumps[65], quiet, calls, quits;
 static int silent[2], epoll;
 static int stack_flag;
-static char stack[65536];
+static char
+    stack[8 << 20]; /* on a busy machine jumps meet signals, and those jump, over and over */
 
 static void say(const char *format, ...)
 {
