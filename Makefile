@@ -391,9 +391,10 @@ lint_src  := $(filter-out tests/programs/hooks/%,$(wildcard config/*.c hooks/*.c
              tests/unit/*.c tests/system/*.c tests/bench/*.c tests/loss/*.c))
 lint_hdr  := $(wildcard config/*.h hooks/*.h hooks/*/*.h shim/*.h shim/*/*.h ops/*.h tests/*.h tests/*/*.h)
 formatted := $(lint_src) $(lint_hdr) $(wildcard tests/programs/*.c tests/programs/*/*.c tests/programs/*.cc \
-             tests/programs/*/*.cc tests/fuzz/*.c)
+             tests/programs/*/*.cc tests/fuzz/*.c tests/bench/programs/*.c examples/*/*.c)
 manuals   := $(wildcard config/*.[1-8] hooks/*.[1-8] shim/*.[1-8] ops/*.[1-8])
-scripts   := .ci/run examples/common.sh ops/completion/grace.bash $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* tests/fuzz/* examples/*/* 2>/dev/null)
+scripts   := .ci/run examples/common.sh ops/completion/grace.bash debian/libgrace-bin.postrm \
+             $(shell grep -lE '^\#!.*sh$$' tests/* tests/bench/* tests/fuzz/* examples/*/* 2>/dev/null)
 
 lint: $(BUILD)/lint/format $(lint_src:%=$(BUILD)/lint/%.tidy) $(BUILD)/lint/cppcheck \
       $(BUILD)/lint/scripts $(BUILD)/lint/manuals

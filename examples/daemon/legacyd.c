@@ -1,4 +1,5 @@
-/* A daemon of the 1990s: legacyd FOLDER writes its pid and its journal there. It knows nothing of libgrace. */
+/* A daemon of the 1990s: legacyd FOLDER writes its pid and its journal there. It knows nothing of
+ * libgrace. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
