@@ -1,6 +1,10 @@
 /*
  * libmariadb. The server says with each answer whether a transaction is open, with autocommit off
  * too. Connections of MySQL's own library are not followed: it has no call that tells.
+ *
+ * One answer libmariadb does not look at: that of mysql_reset_connection, which rolls back. Until
+ * the next statement it says that the transaction is open (3.3, libmariadb/mariadb_lib.c: what
+ * db_command reads stays unread). Then that is put right in its handle.
  */
 #include "db.h"
 
@@ -29,12 +33,15 @@ static struct grace_db_call calls[COUNT];
 
 /* ---- statements ---------------------------------------------------------------------------- */
 
-/* How a MYSQL_STMT of libmariadb.so.3 begins. */
-struct statement_head {
+/* How a MYSQL_STMT of libmariadb.so.3 begins: MA_MEM_ROOT and MYSQL. */
+struct memory {
     void *free, *used, *before;
     size_t least, block;
     unsigned blocks, first_use;
     void (*on_error)(void);
+};
+struct statement_head {
+    struct memory memory;
     mysql *connection;
 };
 
@@ -87,20 +94,20 @@ static struct grace_db_call calls[COUNT] = {
 
 /* The library's own calls come here, too: a reconnect connects a handle on the stack, closes what
  * the target's handle has, and copies the new one over it. That is the same connection. */
-static bool is_own_call(const void *caller)
+static bool is_libmariadbs(const void *code)
 {
-    return atomic_load(&LIBRARY.known) != 0 && grace_db_in_one_object(caller, calls[INFO].original);
+    return atomic_load(&LIBRARY.known) != 0 && grace_db_in_one_object(code, calls[INFO].original);
 }
 
 static void opened(mysql *m, const void *caller)
 {
-    if (m != NULL && atomic_load(&LIBRARY.known) != 0 && !is_own_call(caller))
+    if (m != NULL && atomic_load(&LIBRARY.known) != 0 && !is_libmariadbs(caller))
         grace_db_add(&LIBRARY, m);
 }
 
 static void closed(mysql *m, const void *caller)
 {
-    if (!is_own_call(caller))
+    if (!is_libmariadbs(caller))
         grace_db_remove(m);
 }
 
@@ -171,18 +178,76 @@ GRACE_DB_EXPORT int mysql_close_start(mysql *m)
 
 /* enum mariadb_value; SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXIST of its answer. */
 enum { SCHEMA = 15, SERVER_STATUS = 30 };
-enum { IN_TRANSACTION = 1, MORE_RESULTS = 8 };
+#define IN_TRANSACTION 1u
+#define MORE_RESULTS   8u
 
 typedef int info_of(mysql *m, int what, void *answer, ...);
 
-static enum grace_db_state state(mysql *m)
+static unsigned server_status(mysql *m)
 {
     unsigned status = 0;
     REAL(info_of, INFO)(m, SERVER_STATUS, &status);
+    return status;
+}
+
+static enum grace_db_state state(mysql *m)
+{
+    unsigned status = server_status(m);
     if ((status & IN_TRANSACTION) != 0)
         return GRACE_DB_IN_TRANSACTION;
     return (status & MORE_RESULTS) != 0 ? GRACE_DB_RUNNING : GRACE_DB_IDLE;
 }
+
+/* ---- after a reset ------------------------------------------------------------------------- */
+
+/* How a MYSQL of libmariadb.so.3 begins: NET, and what stands before server_status. */
+struct connection_head {
+    struct {
+        void *buffers[5];
+        int socket;
+        unsigned long lengths[6];
+        unsigned numbers[5];
+        int flags;
+        void *return_status;
+        char bytes[6];
+        void *unused;
+        unsigned last_error;
+        char errors[3], message[512], state[6];
+        void *extension;
+    } net;
+    void *unused, *strings[8], *charset, *fields;
+    struct memory memory;
+    unsigned long long rows[3];
+    unsigned long thread, length;
+    unsigned port;
+    unsigned long flags, capabilities;
+    unsigned protocol, fields_count, server_status;
+};
+
+/* Only where the library's own word for it follows. */
+static void forget_transaction(mysql *m)
+{
+    unsigned *field = &((struct connection_head *)m)->server_status, status = server_status(m);
+    if ((status & IN_TRANSACTION) == 0 || *field != status)
+        return;
+    *field = status & ~IN_TRANSACTION;
+    if (server_status(m) != *field)
+        *field = status;
+}
+
+/* The library's own calls come here, too: mysql_reset_connection_start. */
+GRACE_DB_EXPORT int mysql_reset_connection(mysql *m);
+GRACE_DB_EXPORT int mysql_reset_connection(mysql *m)
+{
+    __typeof__(mysql_reset_connection) *real =
+        grace_db_real(&LIBRARY, "mysql_reset_connection", __builtin_return_address(0));
+    int result = real == NULL ? 1 : real(m);
+    if (result == 0 && m != NULL && is_libmariadbs((void *)real))
+        forget_transaction(m);
+    return result;
+}
+
+/* ---- the library --------------------------------------------------------------------------- */
 
 static const char *database(mysql *m)
 {
@@ -192,12 +257,16 @@ static const char *database(mysql *m)
 }
 
 static const char *const files[] = {"libmariadb.so.3", NULL};
-static const char *const opens[] = {"mysql_real_connect", "mysql_real_connect_start",
-                                    "mariadb_connect",    "mysql_close",
-                                    "mysql_close_start",  NULL};
+static const char *const opens[] = {"mysql_real_connect",
+                                    "mysql_real_connect_start",
+                                    "mariadb_connect",
+                                    "mysql_close",
+                                    "mysql_close_start",
+                                    "mysql_reset_connection",
+                                    NULL};
 static void *const wrappers[] = {(void *)mysql_real_connect, (void *)mysql_real_connect_start,
-                                 (void *)mariadb_connect, (void *)mysql_close,
-                                 (void *)mysql_close_start};
+                                 (void *)mariadb_connect,    (void *)mysql_close,
+                                 (void *)mysql_close_start,  (void *)mysql_reset_connection};
 
 struct grace_db_library grace_db_mariadb = {
     .name = "MariaDB",

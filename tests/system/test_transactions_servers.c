@@ -195,10 +195,12 @@ START_TEST(what_libmariadb_is_in_the_middle_of_is_finished)
     expect_moments("transactions/mariadb_moments", where,
                    ARGV("two phases", "no autocommit", "several statements",
                         "a statement that no zero byte ends", "an asynchronous connect",
-                        "a reconnect", "another user"),
+                        "a reconnect", "another user", "a reset"),
                    mariadb);
     expect_nothing_to_finish(ARGV(name, "an idle connection", where));
     expect_nothing_to_finish(ARGV(name, "a changed user", where));
+    expect_nothing_to_finish(ARGV(name, "a transaction that was reset", where));
+    expect_nothing_to_finish(ARGV(name, "one that was reset asynchronously", where));
     end_server(server);
 }
 END_TEST

@@ -135,6 +135,23 @@ static void begin_as_another(void)
     run("BEGIN");
 }
 
+static int reset_later(void)
+{
+    int error;
+    int status = mysql_reset_connection_start(&error, m);
+    while (status != 0)
+        status = mysql_reset_connection_cont(&error, m, wait_for(status));
+    return error;
+}
+
+static void begin_reset(void)
+{
+    connect_with(0);
+    run("BEGIN");
+    check(mysql_reset_connection(m) == 0);
+    run("BEGIN");
+}
+
 /* ---- nothing to finish ----------------------------------------------------------------------- */
 
 static void begin_idle(void)
@@ -151,6 +168,23 @@ static void begin_changed(void)
     check(mysql_change_user(m, "root", NULL, "d") == 0);
 }
 
+static void begin_and_reset(void)
+{
+    connect_with(0);
+    run("BEGIN");
+    run("INSERT INTO t VALUES (1, 'x')");
+    check(mysql_reset_connection(m) == 0);
+}
+
+static void begin_and_reset_later(void)
+{
+    m = mysql_init(NULL);
+    mysql_options(m, MYSQL_OPT_NONBLOCK, NULL);
+    check(mysql_real_connect(m, NULL, "root", NULL, "d", 0, path, 0) != NULL);
+    run("BEGIN");
+    check(reset_later() == 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct moment moments[] = {
@@ -161,8 +195,11 @@ int main(int argc, char **argv)
         {"an asynchronous connect", begin_asynchronous, finish},
         {"a reconnect", begin_again, finish},
         {"another user", begin_as_another, finish},
+        {"a reset", begin_reset, finish},
         {"an idle connection", begin_idle, NULL},
         {"a changed user", begin_changed, NULL},
+        {"a transaction that was reset", begin_and_reset, NULL},
+        {"one that was reset asynchronously", begin_and_reset_later, NULL},
     };
     if (argc != 3)
         return 64;
