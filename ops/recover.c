@@ -34,7 +34,7 @@ struct recover {
 };
 
 static const struct argp_option options[] = {
-    {"quiet", 'q', NULL, 0, "Say nothing when nothing is owed", 0}, {NULL, 0, NULL, 0, NULL, 0}};
+    {"quiet", 'q', NULL, 0, "Say nothing on standard output", 0}, {NULL, 0, NULL, 0, NULL, 0}};
 
 /* ---- one file ------------------------------------------------------------------------------ */
 
