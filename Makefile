@@ -438,15 +438,15 @@ documents := README.md CHANGELOG.md LICENSE config/grace.conf.example
 
 # Where a file goes: section N into manN.
 manual_to  = $(MANDIR)/man$(subst .,,$(suffix $(1)))
-installed  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%) \
-             $(PREFIX)/bin/grace $(PREFIX)/include/grace_hook.h $(PCDIR)/grace.pc \
+libraries  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/hooks/%=$(PLUGINDIR)/%)
+installed  = $(PREFIX)/bin/grace $(PREFIX)/include/grace_hook.h $(PCDIR)/grace.pc \
              $(addprefix $(DOCDIR)/,$(notdir $(documents)) hooks.md) \
              $(foreach page,$(manuals),$(call manual_to,$(page))/$(notdir $(page))) \
              $(BASHDIR)/grace $(ZSHDIR)/_grace
 
 # Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
 # system LD_PRELOAD=libgrace.so is found by name (ldconfig).
-STRIP ?= -s
+STRIP ?= -s --strip-program=$(shell $(CC) -print-prog-name=strip)
 install: install-libraries $(BUILD)/grace
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PCDIR) $(DESTDIR)$(DOCDIR) \
 	    $(sort $(foreach page,$(manuals),$(DESTDIR)$(call manual_to,$(page))))
@@ -461,17 +461,21 @@ install: install-libraries $(BUILD)/grace
 	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(DESTDIR)$(call manual_to,$(page)) &&) true
 
 # What lives in the target, and its plugins, in the folder of its architecture: $LIB in LD_PRELOAD. That is all
-# that a second architecture adds beside the command of the first.
+# that a second architecture adds beside the command of the first, and all that it takes away.
 install-libraries: $(filter-out $(BUILD)/grace,$(products))
 	$(INSTALL) -d $(DESTDIR)$(PLUGINDIR)
 	$(INSTALL) -m 644 $(STRIP) $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 644 $(STRIP) $(plugins) $(DESTDIR)$(PLUGINDIR)
 	@[ -n '$(DESTDIR)' ] || ldconfig || echo 'run ldconfig as root, or use the whole path in LD_PRELOAD'
 
-uninstall:
+remove_empty = for folder in $(1); do [ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
+uninstall: uninstall-libraries
 	rm -f $(installed:%=$(DESTDIR)%)
-	for folder in $(PLUGINDIR) $(LIBDIR)/grace $(DOCDIR); do \
-	    [ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
+	$(call remove_empty,$(DOCDIR))
+
+uninstall-libraries:
+	rm -f $(libraries:%=$(DESTDIR)%)
+	$(call remove_empty,$(PLUGINDIR) $(LIBDIR)/grace)
 	@[ -n '$(DESTDIR)' ] || ldconfig || true
 
 # Debian packages, in $(BUILD)/deb: built from a copy of the sources, since dpkg-buildpackage cleans first. What
@@ -494,7 +498,7 @@ check-deb: deb
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall deb check-deb clean
+.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall uninstall-libraries deb check-deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

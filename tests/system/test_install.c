@@ -6,11 +6,16 @@
 #include <sysexits.h>
 
 /* make, with what is built here as it is. */
-static int make(const char *target)
+static int make_with(const char *target, const char *setting)
 {
     environment("MAKEFLAGS", NULL); /* those of `make check` */
     return run(BARE, "make", "-s", "-C", source(""), text("BUILD=%s", getenv("GRACE_BUILD")),
-               text("DESTDIR=%s", here("root")), "PREFIX=/usr", target);
+               text("DESTDIR=%s", here("root")), "PREFIX=/usr", target, setting);
+}
+
+static int make(const char *target)
+{
+    return make_with(target, NULL);
 }
 
 static int count_files(void)
@@ -99,6 +104,22 @@ START_TEST(the_loader_finds_the_library_by_architecture)
 }
 END_TEST
 
+/* The same library stands for one of another architecture. */
+START_TEST(a_second_architecture_comes_and_goes_beside_the_first)
+{
+    const char *other = "LIBDIR=/usr/lib/other-linux-gnu";
+    expect_status(make("install"), EXITED(0));
+    int files = count_files();
+    expect_status(make_with("install-libraries", other), EXITED(0));
+    expect(exists("root/usr/lib/other-linux-gnu/libgrace.so"));
+    expect(exists("root/usr/lib/other-linux-gnu/grace/hooks/flush.so"));
+    expect(count_files() > files);
+    expect_status(make_with("uninstall-libraries", other), EXITED(0));
+    expect(count_files() == files);
+    expect(exists("root/usr/bin/grace"));
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *tests = suite_create("install");
@@ -106,6 +127,7 @@ Suite *suite(void)
     tcase_add_test(group, an_installed_copy_finds_its_parts);
     tcase_add_test(group, pkg_config_tells_authors_all_they_need);
     tcase_add_test(group, the_loader_finds_the_library_by_architecture);
+    tcase_add_test(group, a_second_architecture_comes_and_goes_beside_the_first);
     tcase_add_test(group, nothing_is_left_after_uninstall);
     return tests;
 }
