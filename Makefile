@@ -442,7 +442,7 @@ libraries  = $(LIBDIR)/libgrace.so $(LIBDIR)/libgrace-db.so $(plugins:$(BUILD)/h
 installed  = $(PREFIX)/bin/grace $(PREFIX)/include/grace_hook.h $(PCDIR)/grace.pc \
              $(addprefix $(DOCDIR)/,$(notdir $(documents)) hooks.md) \
              $(foreach page,$(manuals),$(call manual_to,$(page))/$(notdir $(page))) \
-             $(BASHDIR)/grace $(ZSHDIR)/_grace
+             $(MANDIR)/man1/grace-status.1 $(BASHDIR)/grace $(ZSHDIR)/_grace
 
 # Debug information stays in the build folder; STRIP= keeps it. After an installation into the running
 # system LD_PRELOAD=libgrace.so is found by name (ldconfig).
@@ -459,6 +459,7 @@ install: install-libraries $(BUILD)/grace
 	$(INSTALL) -D -m 644 ops/completion/grace.bash $(DESTDIR)$(BASHDIR)/grace
 	$(INSTALL) -D -m 644 ops/completion/_grace $(DESTDIR)$(ZSHDIR)/_grace
 	$(foreach page,$(manuals),$(INSTALL) -m 644 $(page) $(DESTDIR)$(call manual_to,$(page)) &&) true
+	ln -sf grace-ps.1 $(DESTDIR)$(MANDIR)/man1/grace-status.1
 
 # What lives in the target, and its plugins, in the folder of its architecture: $LIB in LD_PRELOAD. That is all
 # that a second architecture adds beside the command of the first, and all that it takes away.

@@ -55,6 +55,22 @@ START_TEST(nothing_is_left_after_uninstall)
 }
 END_TEST
 
+/* Of each command that `grace --help` names. */
+START_TEST(each_command_has_a_page)
+{
+    expect_status(make("install"), EXITED(0));
+    struct process *missing =
+        start(BARE, "/bin/sh", "-ec",
+              text("commands=$('%s' --help | sed -n 's/^  \\([a-z][a-z-]*\\)  .*/\\1/p')\n"
+                   "for command in $commands; do\n"
+                   "    mandoc -T lint -W error '%s'/grace-$command.1 || echo $command\n"
+                   "done; echo $(echo $commands | wc -w) commands",
+                   here("root/usr/bin/grace"), here("root/usr/share/man/man1")));
+    expect_status(wait_end(missing), EXITED(0));
+    expect_text(contents(missing->out), "8 commands\n");
+}
+END_TEST
+
 static void write_plugin(const char *path)
 {
     write_file(path, "#include <grace_hook.h>\n"
@@ -125,6 +141,7 @@ Suite *suite(void)
     Suite *tests = suite_create("install");
     TCase *group = story_case(tests, "install");
     tcase_add_test(group, an_installed_copy_finds_its_parts);
+    tcase_add_test(group, each_command_has_a_page);
     tcase_add_test(group, pkg_config_tells_authors_all_they_need);
     tcase_add_test(group, the_loader_finds_the_library_by_architecture);
     tcase_add_test(group, a_second_architecture_comes_and_goes_beside_the_first);
