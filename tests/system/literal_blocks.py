@@ -1,8 +1,7 @@
 #!/usr/bin/python3
-"""The literal blocks of a manual page or a README, as a reader sees them: literal_blocks.py PAGE.
+"""The literal blocks of a manual page, as a reader sees them: literal_blocks.py PAGE.
 
-Of a page: what stands in .Bd -literal and .Dl, rendered by mandoc. Of a .md: what is indented by four
-columns. Written one after the other, each ended by a zero byte.
+What stands in .Bd -literal and .Dl, rendered by mandoc. Written one after the other, each ended by a zero byte.
 """
 import html.parser
 import subprocess
@@ -35,28 +34,7 @@ class Blocks(html.parser.HTMLParser):
             self.found[-1] += data
 
 
-def of_page(path):
-    blocks = Blocks()
-    blocks.feed(subprocess.run(["mandoc", "-T", "html", path], check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return blocks.found
-
-
-def of_markdown(path):
-    with open(path, encoding="utf-8") as file:
-        lines = [line.rstrip("\n") for line in file]
-    blocks, gap = [], True
-    for line in lines:
-        if line.startswith("    "):
-            if gap:
-                blocks.append([])
-            blocks[-1].append(line[4:])
-            gap = False
-        elif line:
-            gap = True
-        elif not gap:
-            blocks[-1].append("")
-    return ["\n".join(block).rstrip("\n") for block in blocks]
-
-
-for block in (of_markdown if sys.argv[1].endswith(".md") else of_page)(sys.argv[1]):
+blocks = Blocks()
+blocks.feed(subprocess.run(["mandoc", "-T", "html", sys.argv[1]], check=True, stdout=subprocess.PIPE, text=True).stdout)
+for block in blocks.found:
     sys.stdout.write(block + "\n\0")

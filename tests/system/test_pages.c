@@ -1,8 +1,8 @@
 /*
- * Every example of the man pages and of README.md holds: configs pass `grace check`, code compiles
- * without a warning, commands are run, in a folder that stands for a machine with a service
- * "legacyd". An example that is none of these and is not named below fails its page: none is left
- * out in silence.
+ * Every example of the man pages holds (README.md's are test_guide's): configs pass `grace check`,
+ * code compiles without a warning, commands are run, in a folder that stands for a machine with a
+ * service "legacyd". An example that is none of these and is not named below fails its page: none
+ * is left out in silence.
  */
 #include <glob.h>
 #include <stdlib.h>
