@@ -293,7 +293,7 @@ check-aarch64: $(BUILD)/deps.check
 	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../obj $(emulated)
 	ln -sfn ../../tests/hooks ../../tests/objects $(emulated)/tests
 	for program in grace $(foreign_unit) $(program_src:%.c=%); do ln -f $(BUILD)/tests/emulated $(emulated)/$$program; done
-	NO_SHARED_MEMORY="$$($(emulated)/tests/programs/sharer)" TEST_LIMIT=15m ./tests/run $(emulated) \
+	NO_UNTOLD_CHILDREN="$$($(emulated)/tests/programs/untold)" TEST_LIMIT=15m ./tests/run $(emulated) \
 	    $(foreign_unit:%=$(emulated)/%) $(emulated_stories:%=$(BUILD)/tests/system/test_%)
 
 # Static, whichever library the environment would have loaded into it.

@@ -15,8 +15,9 @@
  * thread-local memory is shared too, and leaves it alone: everything it calls goes straight to the
  * kernel.
  *
- * Under valgrind, which knows no such clone, it is a forked child whose end nobody is told of
- * either, and what we share is this stack only.
+ * Where such a clone is refused (or not known, as by valgrind) it is a forked child whose end
+ * nobody is told of either, and what we share is its stack only. Where that is refused, too, as by
+ * qemu-user, it is a child like any other: SIGCHLD and the target's wait() tell of it.
  *
  * The caller waits on a futex that the kernel clears when the intermediate process is gone, however
  * it went, and kills it when it stays beyond the time that it was given (something stopped it).
@@ -50,12 +51,19 @@ struct aside {
     uint32_t timeout_ms;
     int program_pid;
     bool forked;             /* it shares its stack with us, and nothing else */
-    int32_t pid;             /* of the intermediate process; written by the kernel */
     int32_t alive;           /* futex: the kernel clears it at its end */
     _Atomic int32_t running; /* pid of the command, while it runs */
     atomic_bool done;        /* release after the result was written, acquire before it is read */
     struct grace_command_result result;
 };
+
+#define MAPPING_SIZE (GUARD_SIZE + STACK_SIZE)
+#define ASIDE_AT     (MAPPING_SIZE - (long)((sizeof(struct aside) + 63) & ~63ul))
+
+static void release(struct aside *aside)
+{
+    grace_kernel(SYS_munmap, (char *)aside - ASIDE_AT, MAPPING_SIZE);
+}
 
 static GRACE_PLAIN void conduct(void *argument)
 {
@@ -73,20 +81,20 @@ static GRACE_PLAIN void conduct(void *argument)
 
 /* Of a forked one the kernel does not clear the futex. */
 #define LOOK_US 10000
-static bool is_gone(struct aside *aside)
+static bool is_gone(const struct aside *aside, long pid)
 {
-    if (__atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE) == 0)
-        return true;
-    long pid = __atomic_load_n(&aside->pid, __ATOMIC_RELAXED);
-    return aside->forked && grace_kernel(SYS_wait4, pid, NULL, WNOHANG | __WCLONE, NULL) == pid;
+    if (!aside->forked)
+        return __atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE) == 0;
+    /* 0: not yet; an error: the target's own wait was there first, or it ignores SIGCHLD. */
+    return grace_kernel(SYS_wait4, pid, NULL, WNOHANG | __WALL, NULL) != 0;
 }
 
 /* Wait until the intermediate process is gone, `deadline_us` at most. */
-static bool wait_until_gone(struct aside *aside, uint64_t deadline_us)
+static bool wait_until_gone(struct aside *aside, long pid, uint64_t deadline_us)
 {
     for (;;) {
         int32_t alive = __atomic_load_n(&aside->alive, __ATOMIC_ACQUIRE);
-        if (is_gone(aside))
+        if (is_gone(aside, pid))
             return true;
         uint64_t now = grace_kernel_now_us();
         if (now >= deadline_us)
@@ -102,28 +110,44 @@ static bool wait_until_gone(struct aside *aside, uint64_t deadline_us)
 
 static bool wait_or_kill(struct aside *aside, long pid, uint64_t deadline_us)
 {
-    if (wait_until_gone(aside, deadline_us))
+    if (wait_until_gone(aside, pid, deadline_us))
         return true;
     int32_t command = atomic_load_explicit(&aside->running, memory_order_acquire);
     if (command > 0)
         grace_kernel(SYS_kill, -command, SIGKILL);
     grace_kernel(SYS_kill, pid, SIGKILL);
-    return wait_until_gone(aside, grace_kernel_now_us() + GONE_MS * 1000);
+    return wait_until_gone(aside, pid, grace_kernel_now_us() + GONE_MS * 1000);
 }
 
-static long start(struct aside *aside, void *stack_top)
-{
-    unsigned long flags = CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-    if (aside->forked)
-        flags = CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+/* How it may be started, the best first: the flags of its clone. */
+static const unsigned long ways[] = {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    /* Their runtimes keep state per thread: the caller must not run at the same time. */
-    flags |= CLONE_VFORK;
+    CLONE_VFORK | /* their runtimes keep state per thread: the caller must not run meanwhile */
 #endif
+        CLONE_VM | CLONE_CHILD_CLEARTID,
+    0,
+    SIGCHLD,
+};
+enum { FORKED = 1, WAYS = sizeof ways / sizeof *ways };
+
+/* With a stack of its own, at whose top *aside is then. Returns its pid or a negative errno. */
+static long start(const struct aside *what, size_t way, struct aside **aside)
+{
+    int sharing = way < FORKED ? MAP_PRIVATE : MAP_SHARED;
+    long memory = grace_kernel(GRACE_SYS_mmap, NULL, MAPPING_SIZE, PROT_READ | PROT_WRITE,
+                               sharing | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (grace_kernel_failed(memory))
+        return memory;
+    grace_kernel(SYS_mprotect, memory, GUARD_SIZE, PROT_NONE);
+    *aside = (struct aside *)(void *)((char *)memory + ASIDE_AT);
+    **aside = *what;
+    (*aside)->forked = way >= FORKED;
     uint64_t mask;
     grace_kernel_block_signals(&mask);
-    long pid = grace_kernel_clone(flags, stack_top, &aside->pid, &aside->alive, conduct, aside);
+    long pid = grace_kernel_clone(ways[way], *aside, &(*aside)->alive, conduct, *aside);
     grace_kernel_set_mask(mask);
+    if (pid < 0)
+        release(*aside);
     return pid;
 }
 
@@ -143,39 +167,28 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
                              uint32_t timeout_ms, struct grace_command_result *result)
 {
     uint64_t begin = grace_kernel_now_us();
+    const struct aside what = {.command = command,
+                               .envp = envp,
+                               .timeout_ms = timeout_ms,
+                               .program_pid = (int)grace_kernel(SYS_getpid),
+                               .alive = 1};
+    struct aside *aside;
+    size_t way = grace_kernel_is_valgrind() ? FORKED : 0;
+    long pid;
     *result = (struct grace_command_result){.outcome = GRACE_OUTCOME_NOT_STARTED};
-    bool forked = grace_kernel_is_valgrind();
-    long memory =
-        grace_kernel(GRACE_SYS_mmap, NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
-                     (forked ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (grace_kernel_failed(memory)) {
-        result->detail = (int)-memory;
-        return;
-    }
-    grace_kernel(SYS_mprotect, memory, GUARD_SIZE, PROT_NONE);
-    char *top = (char *)memory + GUARD_SIZE + STACK_SIZE - sizeof(struct aside) - 64;
-    struct aside *aside = (struct aside *)((uintptr_t)top & ~(uintptr_t)63);
-    *aside = (struct aside){
-        .command = command,
-        .envp = envp,
-        .timeout_ms = timeout_ms,
-        .program_pid = (int)grace_kernel(SYS_getpid),
-        .forked = forked,
-        .alive = 1,
-    };
+    do
+        pid = start(&what, way, &aside);
+    while (pid < 0 && ++way < WAYS);
 
-    long pid = start(aside, aside);
-    bool gone = true;
     if (pid < 0) {
         result->detail = (int)-pid;
     } else {
-        gone = wait_or_kill(aside, pid, begin + (timeout_ms + SLACK_MS) * 1000);
+        bool gone = wait_or_kill(aside, pid, begin + (timeout_ms + SLACK_MS) * 1000);
         take_result(aside, gone, result);
-        while (gone && grace_kernel(SYS_wait4, pid, NULL, __WCLONE, NULL) == -EINTR)
+        while (gone && !aside->forked && grace_kernel(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
             continue;
+        if (gone) /* one that is still there needs its stack */
+            release(aside);
     }
-    /* One that is still there needs its stack. */
-    if (gone)
-        grace_kernel(SYS_munmap, memory, GUARD_SIZE + STACK_SIZE);
     result->duration_us = grace_kernel_now_us() - begin;
 }

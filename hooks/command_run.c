@@ -194,7 +194,8 @@ void grace_command_run_for(const struct grace_command *command, char *const *env
     run.output = ends[0];
     /* Only our end: a command may well rely on output that blocks. */
     grace_kernel(SYS_fcntl, run.output, F_SETFL, O_NONBLOCK);
-    run.pid = grace_spawn(command, envp, ends[1]);
+    struct grace_spawned *spawned;
+    run.pid = grace_spawn(command, envp, ends[1], &spawned);
     grace_kernel(SYS_close, ends[1]);
     if (run.pid < 0) {
         result->detail = (int)-run.pid;
@@ -202,6 +203,11 @@ void grace_command_run_for(const struct grace_command *command, char *const *env
         atomic_store_explicit(running, (int32_t)run.pid, memory_order_release);
         follow(&run, result);
         atomic_store_explicit(running, 0, memory_order_release);
+        int error = grace_spawn_end(spawned);
+        if (error != 0) {
+            result->outcome = GRACE_OUTCOME_NOT_STARTED;
+            result->detail = error;
+        }
     }
     if (run.output >= 0)
         grace_kernel(SYS_close, run.output);

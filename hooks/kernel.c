@@ -34,8 +34,8 @@ _Noreturn GRACE_PLAIN void grace_kernel_exit(int status)
  * Our own rather than libc's clone(): a program may well define a function of that name, and then
  * it would be called instead. The child begins on its new stack, on which entry and argument lie.
  */
-GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
-                                    int32_t *child_tid, void (*entry)(void *), void *argument)
+GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *child_tid,
+                                    void (*entry)(void *), void *argument)
 {
     /* 16-aligned with two words on it, so that the stack is aligned at the call. */
     uintptr_t *stack = (uintptr_t *)((uintptr_t)stack_top & ~(uintptr_t)15) - 2;
@@ -55,15 +55,14 @@ GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "a"((long)SYS_clone), "D"(flags), "S"(stack), "d"(parent_tid), "r"(r10),
-                       "r"(r8)
+                     : "a"((long)SYS_clone), "D"(flags), "S"(stack), "d"(0L), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory", "cc");
     return result;
 #elif defined(__aarch64__)
     register long x8 __asm__("x8") = SYS_clone;
     register unsigned long x0 __asm__("x0") = flags;
     register uintptr_t *x1 __asm__("x1") = stack;
-    register int32_t *x2 __asm__("x2") = parent_tid;
+    register long x2 __asm__("x2") = 0;
     register long x3 __asm__("x3") = 0;
     register int32_t *x4 __asm__("x4") = child_tid;
     __asm__ volatile("svc 0\n\t"
@@ -91,7 +90,7 @@ GRACE_PLAIN long grace_kernel_clone(unsigned long flags, void *stack_top, int32_
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "a"((long)SYS_clone), "b"(flags), "c"(stack), "d"(parent_tid), "S"(0L),
+                     : "a"((long)SYS_clone), "b"(flags), "c"(stack), "d"(0L), "S"(0L),
                        "D"(child_tid)
                      : "memory", "cc");
     return result;

@@ -155,12 +155,15 @@ static inline uint64_t grace_kernel_now_ms(void)
 }
 
 /*
- * Start a process that shares this one's memory, on a stack of its own, running entry(argument),
- * which must not return. `flags` as of clone(2); parent_tid receives the pid with
- * CLONE_PARENT_SETTID, child_tid is for CLONE_CHILD_CLEARTID. Returns the pid or a negative errno.
+ * Start a process on a stack of its own, running entry(argument), which must not return. `flags` as
+ * of clone(2); child_tid is for CLONE_CHILD_CLEARTID. Returns the pid or a negative errno.
+ *
+ * An emulator (qemu-user) or a sandbox's filter may refuse one that shares this one's memory
+ * (CLONE_VM) or tells nobody of its end by a signal; and with CLONE_VFORK it may be a forked one
+ * that the caller does not wait for. Whoever asks for any of these goes on without.
  */
-long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *parent_tid,
-                        int32_t *child_tid, void (*entry)(void *), void *argument);
+long grace_kernel_clone(unsigned long flags, void *stack_top, int32_t *child_tid,
+                        void (*entry)(void *), void *argument);
 
 /* Whether valgrind runs this program: it knows no clone but those of fork, vfork and threads, and
  * ends the program at any other. */

@@ -2,11 +2,15 @@
  * From our process to the command's, without anything of the target's happening in between.
  *
  * The new process shares our memory until it has exec'd (CLONE_VM | CLONE_VFORK, as posix_spawn
- * does), so a large target costs no more than a small one and its error comes back in a variable.
- * It runs on a stack of its own with every signal blocked, so that no handler of the target ever
- * runs in it, and it touches no libc function: errno would be the calling thread's, and setuid()
- * would have libc tell every thread of the target. The caller is held until exec is over; a command
- * on a file system that hangs holds it as long.
+ * does), so a large target costs no more than a small one. It runs on a stack of its own with every
+ * signal blocked, so that no handler of the target ever runs in it, and it touches no libc
+ * function: errno would be the calling thread's, and setuid() would have libc tell every thread of
+ * the target. The caller is held until exec is over; a command on a file system that hangs holds it
+ * as long.
+ *
+ * Emulators (qemu-user, valgrind) make a forked process of it and do not hold the caller. So what
+ * it says of an exec that failed lies with its stack, in memory that is shared even then, and is
+ * read when it has ended.
  */
 #include "spawn.h"
 
@@ -16,19 +20,18 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel.h"
 
 #define STACK_SIZE (32l * 1024)
 
-struct start {
+/* Lies at the top of the stack's mapping. */
+struct grace_spawned {
     const struct grace_command *command;
     char *const *envp;
     int output;
-    atomic_int
-        error; /* a positive errno, written by the new process; relaxed: the vfork orders it */
+    atomic_int error; /* a positive errno, of the new process; relaxed: read after it was reaped */
 };
 
 static GRACE_PLAIN void default_signals(void)
@@ -93,43 +96,59 @@ static GRACE_PLAIN long switch_user(const struct grace_command *command)
 
 static GRACE_PLAIN void become_command(void *argument)
 {
-    struct start *start = argument;
-    const struct grace_command *command = start->command;
+    struct grace_spawned *spawned = argument;
+    const struct grace_command *command = spawned->command;
     default_signals();
     grace_kernel(SYS_setpgid, 0, 0);
-    long result = arrange_descriptors(start->output);
+    long result = arrange_descriptors(spawned->output);
     if (result >= 0 && command->switch_user)
         result = switch_user(command);
     if (result >= 0) {
         grace_kernel_set_mask(0);
         result = grace_kernel(SYS_execve, command->path, (const void *)command->argv,
-                              (const void *)start->envp);
+                              (const void *)spawned->envp);
     }
-    atomic_store_explicit(&start->error, (int)-result, memory_order_relaxed);
+    atomic_store_explicit(&spawned->error, (int)-result, memory_order_relaxed);
     grace_kernel_exit(127);
 }
 
-long grace_spawn(const struct grace_command *command, char *const *envp, int output)
+static void *mapping_of(struct grace_spawned *spawned)
+{
+    return (char *)(spawned + 1) - STACK_SIZE;
+}
+
+static long start(struct grace_spawned *spawned)
+{
+    uint64_t mask;
+    grace_kernel_block_signals(&mask);
+    long pid = grace_kernel_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, spawned, NULL, become_command,
+                                  spawned);
+    if (pid < 0)
+        pid = grace_kernel_clone(SIGCHLD, spawned, NULL, become_command, spawned);
+    grace_kernel_set_mask(mask);
+    return pid;
+}
+
+long grace_spawn(const struct grace_command *command, char *const *envp, int output,
+                 struct grace_spawned **spawned)
 {
     if (command->path == NULL)
         return -(command->error != 0 ? command->error : ENOENT);
-    long stack = grace_kernel(GRACE_SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (grace_kernel_failed(stack))
-        return stack;
-    struct start start = {command, envp, output, 0};
-    uint64_t mask;
-    grace_kernel_block_signals(&mask);
-    long pid = grace_kernel_clone(CLONE_VM | CLONE_VFORK | SIGCHLD, (char *)stack + STACK_SIZE,
-                                  NULL, NULL, become_command, &start);
-    grace_kernel_set_mask(mask);
-    grace_kernel(SYS_munmap, stack, STACK_SIZE);
+    long memory = grace_kernel(GRACE_SYS_mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (grace_kernel_failed(memory))
+        return memory;
+    *spawned = (struct grace_spawned *)(void *)((char *)memory + STACK_SIZE) - 1;
+    **spawned = (struct grace_spawned){command, envp, output, 0};
+    long pid = start(*spawned);
+    if (pid < 0)
+        grace_kernel(SYS_munmap, mapping_of(*spawned), STACK_SIZE);
+    return pid;
+}
 
-    int error = atomic_load_explicit(&start.error, memory_order_relaxed);
-    if (pid < 0 || error == 0)
-        return pid;
-    int status;
-    while (grace_kernel(SYS_wait4, pid, &status, __WALL, NULL) == -EINTR)
-        continue;
-    return -error;
+int grace_spawn_end(struct grace_spawned *spawned)
+{
+    int error = atomic_load_explicit(&spawned->error, memory_order_relaxed);
+    grace_kernel(SYS_munmap, mapping_of(spawned), STACK_SIZE);
+    return error;
 }

@@ -8,10 +8,16 @@
 
 /*
  * Start the command in a process group of its own, its output into the descriptor `output`. Returns
- * its pid, a child of the caller that the caller reaps; or a negative errno when it could not be
- * started, an exec that failed included. Async-signal-safe.
+ * its pid, a child of the caller that the caller reaps, after which it calls grace_spawn_end; or a
+ * negative errno. Async-signal-safe.
  */
-long grace_spawn(const struct grace_command *command, char *const *envp, int output);
+struct grace_spawned; /* what the new process has to tell */
+long grace_spawn(const struct grace_command *command, char *const *envp, int output,
+                 struct grace_spawned **spawned);
+
+/* Whether what has ended was the command: 0, or a positive errno: it could not be executed. Frees
+ * `spawned`. Async-signal-safe. */
+int grace_spawn_end(struct grace_spawned *spawned);
 
 /*
  * grace_command_run, with the pid that the log shows as the program's. *running holds the command's

@@ -4,6 +4,8 @@
  * It is started by two clones that share our memory, and an exec. The first child is gone when the
  * constructor goes on, so that the guardian is nobody's child here; neither sends SIGCHLD nor is
  * seen by wait(). The second runs beside us until its exec: its stack and what it reads stay.
+ * Where such a clone is refused, a forked child does the same: nothing but the ledger needs to be
+ * the same memory.
  * It inherits two descriptors, the ledger (3) and a pidfd of the owner (4); ours are closed again.
  */
 #include "guardian.h"
@@ -12,6 +14,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -68,7 +71,7 @@ static GRACE_PLAIN void place_descriptors(void)
     grace_kernel_close_range(5, ~0u);
 }
 
-/* Said from the new process, in our memory: nobody has to wait for a guardian that never comes. */
+/* Said from the new process, in the ledger: nobody has to wait for a guardian that never comes. */
 static GRACE_PLAIN void give_up(void)
 {
     _Atomic uint32_t *answered = &grace_shim.ledger->answered;
@@ -91,10 +94,34 @@ static GRACE_PLAIN void become_guardian(void *unused)
 static GRACE_PLAIN void start_second(void *unused)
 {
     (void)unused;
-    if (grace_kernel_clone(CLONE_VM, stacks.second + STACK_SIZE, NULL, NULL, become_guardian,
-                           NULL) < 0)
+    char *stack = stacks.second + STACK_SIZE;
+    if (grace_kernel_clone(CLONE_VM, stack, NULL, become_guardian, NULL) < 0 &&
+        grace_kernel_clone(SIGCHLD, stack, NULL, become_guardian, NULL) < 0)
         give_up();
     grace_kernel_exit(0);
+}
+
+static long start_first(unsigned long flags)
+{
+    long first =
+        grace_kernel_clone(flags, stacks.first + FIRST_STACK_SIZE, NULL, start_second, NULL);
+    if (first > 0)
+        while (grace_kernel(SYS_wait4, first, NULL, __WALL, NULL) == -EINTR)
+            continue;
+    return first;
+}
+
+/* The SIGCHLD of a forked one waits, blocked as it is, to be taken away. */
+static long start_first_by_fork(void)
+{
+    const uint64_t sigchld = UINT64_C(1) << (SIGCHLD - 1);
+    static const struct timespec now;
+    uint64_t pending = 0;
+    grace_kernel(SYS_rt_sigpending, &pending, sizeof pending);
+    long first = start_first(SIGCHLD);
+    if (!(pending & sigchld))
+        grace_kernel(SYS_rt_sigtimedwait, &sigchld, NULL, &now, sizeof sigchld);
+    return first;
 }
 
 static bool start_processes(void)
@@ -102,11 +129,9 @@ static bool start_processes(void)
     uint64_t mask;
     grace_kernel_block_signals(&mask);
     /* No exit signal: neither SIGCHLD nor wait() tells the target of it. */
-    long first = grace_kernel_clone(CLONE_VM | CLONE_VFORK, stacks.first + FIRST_STACK_SIZE, NULL,
-                                    NULL, start_second, NULL);
-    if (first > 0)
-        while (grace_kernel(SYS_wait4, first, NULL, __WCLONE, NULL) == -EINTR)
-            continue;
+    long first = start_first(CLONE_VM | CLONE_VFORK);
+    if (first < 0)
+        first = start_first_by_fork();
     grace_kernel_set_mask(mask);
     return first > 0 && atomic_load(&grace_shim.ledger->guardian) != -1;
 }

@@ -32,13 +32,11 @@ void skip(const char *format, ...)
     exit(0);
 }
 
-void needs_shared_memory(void)
+void needs_untold_children(void)
 {
-    const char *reason = getenv("NO_SHARED_MEMORY");
+    const char *reason = getenv("NO_UNTOLD_CHILDREN");
     if (reason != NULL && reason[0] != '\0')
-        skip("no process that shares memory can be started here (clone with CLONE_VM), as the "
-             "guardian and the commands of hooks are: %s",
-             reason);
+        skip("SIGCHLD tells of the end of every child here (clone without it: %s)", reason);
 }
 
 int main(int argc, char **argv)

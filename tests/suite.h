@@ -14,8 +14,8 @@ Suite *suite(void);
  */
 void skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Skip the running test where no process can be started that shares memory: NO_SHARED_MEMORY in the
- * environment says why not. */
-void needs_shared_memory(void);
+/* Skip the running test where each child's end raises SIGCHLD, so that a hook's process in a target
+ * without a guardian can be seen: NO_UNTOLD_CHILDREN in the environment says why. */
+void needs_untold_children(void);
 
 #endif

@@ -150,8 +150,6 @@ void config(const char *format, ...)
     write_list("grace.conf", format, arguments);
     va_end(arguments);
     story.has_config = true;
-    if (strstr(contents("grace.conf"), "command = ") != NULL)
-        needs_shared_memory();
 }
 
 char *hook_command(const char *name, const char *more)

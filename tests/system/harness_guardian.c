@@ -48,7 +48,6 @@ pid_t guardian_of(const struct process *target)
 pid_t wait_guardian(struct process *target)
 {
     pid_t found;
-    needs_shared_memory();
     for (int64_t since = now_ms(); (found = guardian_of(target)) == 0;)
         if (!look_again(since))
             story_fail(__FILE__, __LINE__, "%s has no guardian", target->title);

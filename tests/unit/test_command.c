@@ -1,10 +1,9 @@
 /* hooks/command.h: running a command, in the open and beside a target that must not notice. */
+#include "../refusal.h"
 #include "../suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -29,14 +28,7 @@ extern char **environ;
 typedef void runner(const struct grace_command *, char *const *, uint32_t,
                     struct grace_command_result *);
 
-static void run_aside(const struct grace_command *command, char *const *envp, uint32_t timeout_ms,
-                      struct grace_command_result *result)
-{
-    needs_shared_memory();
-    grace_command_run_aside(command, envp, timeout_ms, result);
-}
-
-static runner *const runners[] = {grace_command_run, run_aside};
+static runner *const runners[] = {grace_command_run, grace_command_run_aside};
 
 static char folder[] = "/tmp/grace-command-XXXXXX";
 static char log_path[64], file_path[64];
@@ -52,10 +44,26 @@ static void set_up(void)
     setenv("FILE", file_path, 1);
 }
 
-static void set_up_aside(void)
+static void set_up_where_refused(enum refusal refusal)
 {
-    needs_shared_memory();
+    if (refuse_clones(refusal) != 0)
+        skip("no seccomp here");
     set_up();
+}
+
+static void set_up_where_none_is_beside(void)
+{
+    set_up_where_refused(REFUSES_BESIDE);
+}
+
+static void set_up_where_none_shares_memory(void)
+{
+    set_up_where_refused(REFUSES_VM);
+}
+
+static void set_up_where_all_are_told_of(void)
+{
+    set_up_where_refused(REFUSES_UNTOLD);
 }
 
 static void tear_down(void)
@@ -170,10 +178,8 @@ START_TEST(says_why_a_command_cannot_be_prepared)
 }
 END_TEST
 
-/* Told through memory that is shared with the process that becomes the command. */
 START_TEST(tells_what_exec_said)
 {
-    needs_shared_memory();
     const char *const argv[] = {file_path, NULL};
     struct grace_command command;
     struct grace_error error;
@@ -276,7 +282,6 @@ START_TEST(becomes_another_user)
 {
     if (geteuid() != 0)
         skip("only root can become another user");
-    needs_shared_memory(); /* through which one that fails says so */
     const char *const argv[] = {"/bin/sh", "-c", "id -u; id -g; id -G", NULL};
     struct grace_command command;
     struct grace_error error;
@@ -417,6 +422,7 @@ static void count_child_signal(int signo)
 
 START_TEST(target_gets_no_sigchld_and_no_child)
 {
+    needs_untold_children();
     signal(SIGCHLD, count_child_signal);
     for (int i = 0; i < 20; i++)
         ck_assert_int_eq(run_script(grace_command_run_aside, "exit 3", 20000).detail, 3);
@@ -442,6 +448,7 @@ static void *wait_for_children(void *own)
 
 START_TEST(targets_wait_finds_nothing_of_ours)
 {
+    needs_untold_children();
     pthread_t thread;
     pid_t own = fork();
     if (own == 0) {
@@ -461,6 +468,7 @@ END_TEST
 
 START_TEST(knows_the_status_where_the_target_ignores_sigchld)
 {
+    needs_untold_children();
     struct sigaction action = {.sa_handler = _i == 0 ? SIG_IGN : count_child_signal,
                                .sa_flags = _i == 0 ? 0 : SA_NOCLDWAIT};
     sigaction(SIGCHLD, &action, NULL);
@@ -833,15 +841,21 @@ START_TEST(drops_what_is_too_much_but_never_its_own)
 }
 END_TEST
 
-Suite *suite(void)
+static void add_outcomes(Suite *tests, const char *name, void (*fixture)(void))
 {
-    Suite *tests = suite_create("command");
-    TCase *cases = tcase_create("command");
-    tcase_add_checked_fixture(cases, set_up, tear_down);
+    TCase *cases = tcase_create(name);
+    tcase_add_checked_fixture(cases, fixture, tear_down);
     tcase_add_loop_test(cases, tells_how_a_command_ended, 0, 2 * ENDINGS);
     tcase_add_loop_test(cases, says_why_a_command_cannot_be_prepared, 0, 2);
     tcase_add_loop_test(cases, tells_what_exec_said, 0, 2);
     tcase_add_test(cases, finds_commands_in_the_given_path);
+    suite_add_tcase(tests, cases);
+}
+
+static void add_manners(Suite *tests, const char *name, void (*fixture)(void))
+{
+    TCase *cases = tcase_create(name);
+    tcase_add_checked_fixture(cases, fixture, tear_down);
     tcase_add_loop_test(cases, command_has_default_signals_and_no_descriptor_of_ours, 0, 2);
     tcase_add_loop_test(cases, runs_where_the_standard_descriptors_are_closed, 0, 2);
     tcase_add_loop_test(cases, becomes_another_user, 0, 2);
@@ -852,24 +866,45 @@ Suite *suite(void)
     tcase_add_loop_test(cases, logs_output_line_by_line, 0, 2);
     tcase_add_loop_test(cases, logs_a_thousand_lines_of_one_that_prints_for_ever, 0, 2);
     tcase_add_loop_test(cases, counts_output_above_the_limit, 0, 2);
+    tcase_add_test(cases, opens_nothing_in_the_target);
+    tcase_add_test(cases, what_the_target_closes_meanwhile_is_closed);
+    tcase_add_test(cases, runs_on_a_small_alternate_stack);
+    tcase_add_test(cases, runs_from_several_threads_at_once_and_keeps_errno);
+    tcase_add_test(cases, command_outlives_a_target_that_dies);
+    tcase_add_test(cases, a_stopped_intermediate_process_does_not_hold_the_target);
     suite_add_tcase(tests, cases);
+}
 
-    TCase *aside = tcase_create("aside");
-    tcase_add_checked_fixture(aside, set_up_aside, tear_down);
-    tcase_add_test(aside, target_gets_no_sigchld_and_no_child);
-    tcase_add_test(aside, targets_wait_finds_nothing_of_ours);
-    tcase_add_loop_test(aside, knows_the_status_where_the_target_ignores_sigchld, 0, 2);
-    tcase_add_test(aside, says_so_where_the_status_cannot_be_known);
-    tcase_add_test(aside, opens_nothing_in_the_target);
-    tcase_add_test(aside, what_the_target_closes_meanwhile_is_closed);
-    tcase_add_test(aside, runs_on_a_small_alternate_stack);
-    tcase_add_test(aside, runs_from_several_threads_at_once_and_keeps_errno);
-    tcase_add_loop_test(aside, fails_where_no_process_may_be_started, 0, 2);
-    tcase_add_loop_test(aside, works_on_an_older_kernel, 0, 2);
-    tcase_add_loop_test(aside, fails_where_a_filter_forbids_processes, 0, 2);
-    tcase_add_test(aside, command_outlives_a_target_that_dies);
-    tcase_add_test(aside, a_stopped_intermediate_process_does_not_hold_the_target);
-    suite_add_tcase(tests, aside);
+static void add_unnoticed(Suite *tests, const char *name, void (*fixture)(void))
+{
+    TCase *cases = tcase_create(name);
+    tcase_add_checked_fixture(cases, fixture, tear_down);
+    tcase_add_test(cases, target_gets_no_sigchld_and_no_child);
+    tcase_add_test(cases, targets_wait_finds_nothing_of_ours);
+    tcase_add_loop_test(cases, knows_the_status_where_the_target_ignores_sigchld, 0, 2);
+    suite_add_tcase(tests, cases);
+}
+
+Suite *suite(void)
+{
+    Suite *tests = suite_create("command");
+    add_outcomes(tests, "outcomes", set_up);
+    add_outcomes(tests, "outcomes, none beside", set_up_where_none_is_beside);
+    add_outcomes(tests, "outcomes, none shares memory", set_up_where_none_shares_memory);
+    add_outcomes(tests, "outcomes, all are told of", set_up_where_all_are_told_of);
+    add_manners(tests, "manners", set_up);
+    add_manners(tests, "manners, none shares memory", set_up_where_none_shares_memory);
+    add_unnoticed(tests, "unnoticed", set_up);
+    add_unnoticed(tests, "unnoticed, none beside", set_up_where_none_is_beside);
+    add_unnoticed(tests, "unnoticed, none shares memory", set_up_where_none_shares_memory);
+
+    TCase *cases = tcase_create("refused");
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_test(cases, says_so_where_the_status_cannot_be_known);
+    tcase_add_loop_test(cases, fails_where_no_process_may_be_started, 0, 2);
+    tcase_add_loop_test(cases, works_on_an_older_kernel, 0, 2);
+    tcase_add_loop_test(cases, fails_where_a_filter_forbids_processes, 0, 2);
+    suite_add_tcase(tests, cases);
 
     TCase *story = tcase_create("environment");
     tcase_add_test(story, tells_the_story_of_the_stop);
