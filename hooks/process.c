@@ -73,11 +73,14 @@ static uint64_t born_of(const char *at)
     return dead ? 0 : field(at, FIELD_BORN);
 }
 
-/* /proc/PID/stat from the end of the name on; NULL: there is none. */
+/* /proc/PID/stat from the end of the name on; NULL: there is none. The same as of the first thread,
+ * since qemu-user shows a process another stat of its own than all others see. */
 static const char *stat_of(int pid, char *stat, size_t size)
 {
     char path[64];
-    proc_path(path, sizeof path, pid, "stat");
+    struct grace_text text;
+    grace_text_start(&text, path, sizeof path);
+    grace_text_format(&text, "/proc/%d/task/%d/stat", pid, pid);
     long fd = grace_kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return NULL;

@@ -20,16 +20,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: not in a folder \"emulated\"\n", path);
         return 125;
     }
-    char *emulator[] = {
-        "qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", "-0", argv[0], program};
+    static const char name[] = "qemu-aarch64-static";
+    char *emulator[] = {argv[0], "-L", "/usr/aarch64-linux-gnu", "-0", argv[0], program};
     enum { WORDS = sizeof emulator / sizeof *emulator };
     char **words = calloc(WORDS + (size_t)argc, sizeof *words);
     if (words == NULL)
         return 125;
     memcpy(words, emulator, sizeof emulator);
     memcpy(words + WORDS, argv + 1, (size_t)argc * sizeof *argv); /* NULL, too */
-    execvp(words[0], words);
-    fprintf(stderr, "%s: %s\n", emulator[0], strerror(errno));
+    execvp(name, words); /* looks like the program, for who looks at its first word */
+    fprintf(stderr, "%s: %s\n", name, strerror(errno));
     free(words);
     return 125;
 }

@@ -32,11 +32,15 @@ void skip(const char *format, ...)
     exit(0);
 }
 
-void needs_untold_children(void)
+bool emulated(void)
 {
-    const char *reason = getenv("NO_UNTOLD_CHILDREN");
-    if (reason != NULL && reason[0] != '\0')
-        skip("SIGCHLD tells of the end of every child here (clone without it: %s)", reason);
+    return getenv("EMULATOR") != NULL;
+}
+
+void not_emulated(const char *why)
+{
+    if (emulated())
+        skip("%s %s", getenv("EMULATOR"), why);
 }
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 #define GRACE_TESTS_SUITE_H
 
 #include <check.h>
+#include <stdbool.h>
 
 /* Each test file defines this; suite.c has main(). */
 Suite *suite(void);
@@ -14,8 +15,10 @@ Suite *suite(void);
  */
 void skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Skip the running test where each child's end raises SIGCHLD, so that a hook's process in a target
- * without a guardian can be seen: NO_UNTOLD_CHILDREN in the environment says why. */
-void needs_untold_children(void);
+/* Whether an emulator runs what is tested: EMULATOR in the environment is its name. */
+bool emulated(void);
+
+/* Skip the running test there; "qemu-aarch64 7.2 …": what it does not do. */
+void not_emulated(const char *why);
 
 #endif

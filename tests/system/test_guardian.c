@@ -63,8 +63,8 @@ static int end_it(enum way way, const struct ending_case *how)
         argv[i + 1] = how->words[i];
     if (how->signo != 0) {
         argv[3] = argv[2] != NULL ? argv[2] : argv[1];
-        argv[2] = argv[2] != NULL ? argv[1] : "say:";
-        argv[1] = "say:ready";
+        argv[1] = argv[2] != NULL ? argv[1] : "say:";
+        argv[2] = "say:ready";
     }
     struct process *target = launch(&(struct launch){.way = way, .argv = argv});
     if (how->signo == 0)
@@ -75,16 +75,26 @@ static int end_it(enum way way, const struct ending_case *how)
     return stop_with(target, how->signo);
 }
 
+/* An emulator does not ask the kernel how the target ended (PIDFD_GET_INFO): where the target did
+ * not say so itself, it is known only when its parent is late to reap it. */
+static bool is_told(const char *expected)
+{
+    const char *told = contents("story");
+    return strstr(told, text("K %s\n", expected)) != NULL ||
+           (emulated() && strstr(told, "K killed - - - - -\n") != NULL);
+}
+
 START_TEST(however_it_ends_its_hooks_run_once_and_know_why)
 {
     const struct ending_case *how = &cases[_i];
+    if (strcmp(how->words[0], "limit-memory:100") == 0)
+        not_emulated("keeps no limit on memory (RLIMIT_AS)");
     expect_status(end_it(BARE, how), how->status);
     config("%s", hooks_of_all_phases());
     expect_status(end_it(GRACED, how), how->status);
     expect_order(ALL_PHASES);
     if (how->story != NULL)
-        expect(strstr(contents("story"), text("K %s\n", how->story)) != NULL, "%s",
-               contents("story"));
+        expect(is_told(how->story), "%s", contents("story"));
 }
 END_TEST
 
@@ -110,6 +120,7 @@ static bool is_dumped(const struct process *target)
 
 START_TEST(a_core_is_dumped_as_without_libgrace)
 {
+    not_emulated("writes cores of its own");
     if (strcmp(contents("/proc/sys/kernel/core_pattern"), "core\n") != 0)
         skip("cores do not go to a file \"core\" on this machine");
     struct process *bare = start(BARE, program("guardian_target"), "core", "bad-pointer");

@@ -111,6 +111,7 @@ START_TEST(with_no_process_to_be_had)
     struct process *target;
     if (geteuid() != 0)
         skip("only root can become a user with a limit of its own");
+    not_emulated("starts threads of its own");
     config("%s", two_hooks());
     const char *library = library_beside(product("grace"), "755");
     target = start(BARE, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
