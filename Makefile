@@ -271,22 +271,23 @@ check: $(BUILD)/deps.check
 
 # The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
 # machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
-foreign_stories := handlers signals hooks endings guardian guardian_stop
+foreign_stories := handlers signals hooks endings guardian guardian_stop guardian_trouble guardian_hidden refused_clones \
+                   owner_alone owner_children owner_daemons owner_workers recover recover_exec drain_quiet drain_stop
 foreign_unit    := $(patsubst %.c,%,$(filter-out $(native_src),$(unit_src)))
 foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
 check-i386: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=i386 CC=i686-linux-gnu-gcc BUILD=$(BUILD)/i386 foreign-tests
-	./tests/run $(BUILD)/i386 $(foreign_unit:%=$(BUILD)/i386/%) $(foreign_stories:%=$(BUILD)/tests/system/test_%)
+	PROCESSOR=i386 ./tests/run $(BUILD)/i386 $(foreign_unit:%=$(BUILD)/i386/%) $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	@mkdir -p $(BUILD)/i386/mixed
-	ln -sfn ../libgrace.so ../libgrace-db.so ../hooks ../tests ../../grace $(BUILD)/i386/mixed
-	./tests/run $(BUILD)/i386/mixed $(BUILD)/tests/system/test_guardian $(BUILD)/tests/system/test_guardian_stop
+	ln -f $(BUILD)/i386/libgrace.so $(BUILD)/i386/mixed # a link of the other kind leads to its own grace
+	ln -sfn ../hooks ../tests ../../grace $(BUILD)/i386/mixed
+	PROCESSOR=i386 ./tests/run $(BUILD)/i386/mixed $(BUILD)/tests/system/test_guardian $(BUILD)/tests/system/test_guardian_stop
 
 # … and on one that needs an emulator: in its folder "emulated" tests/emulated.c stands for each program. What qemu-user
 # does not do is skipped.
-emulator         := qemu-aarch64-static
 emulated         := $(BUILD)/aarch64/emulated
-emulated_stories := $(foreign_stories) guardian_trouble guardian_hidden owner_workers drain_quiet drain_stop
+emulated_stories := $(filter-out refused_clones owner_children recover_exec,$(foreign_stories))
 check-aarch64: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/tests/emulated $(emulated_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=aarch64 CC=aarch64-linux-gnu-gcc BUILD=$(BUILD)/aarch64 foreign-tests
@@ -296,7 +297,8 @@ check-aarch64: $(BUILD)/deps.check
 	ln -sfn ../../tests/hooks ../../tests/objects $(emulated)/tests
 	for program in grace $(foreign_unit) $(program_src:%.c=%) tests/programs/server; do \
 	    ln -f $(BUILD)/tests/emulated $(emulated)/$$program; done
-	EMULATOR="$$($(emulator) --version | sed -n 's/ version \([0-9.]*\).*/ \1/p')" TEST_LIMIT=30m ./tests/run $(emulated) \
+	EMULATOR="$$(qemu-aarch64-static --version | sed -n 's/ version \([0-9.]*\).*/ \1/p')" PROCESSOR=aarch64 TEST_LIMIT=30m \
+	    ./tests/run $(emulated) \
 	    $(foreign_unit:%=$(emulated)/%) $(emulated_stories:%=$(BUILD)/tests/system/test_%)
 
 # Static, whichever library the environment would have loaded into it.

@@ -19,9 +19,9 @@
  * quiet for half of the time, or until half of the time is over. Where a few answers of plain HTTP
  * would look the same, which is what most of these are, being quiet for long is enough.
  *
- * For a Unix connection the kernel keeps no times. It is idle when nothing is queued and a thread
- * sits in a read of it, or when it was seen to send since the drain began and is quiet; of any
- * other nothing is known until half of the time is over.
+ * For a Unix connection the kernel keeps no times, and an emulator passes none on. It is idle when
+ * nothing is queued and a thread sits in a read of it, or when it was seen to send since the drain
+ * began and is quiet; of any other nothing is known until half of the time is over.
  */
 #include "connections.h"
 
@@ -29,6 +29,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -134,27 +135,7 @@ static bool is_answered(int fd, const struct tcp_info *info, uint32_t quiet,
            grace_threads_read_from(fd);
 }
 
-static enum state judge_tcp(int fd, bool was_deaf, const struct grace_connections_look *how)
-{
-    enum { CLOSED = 7 };
-    struct tcp_info info;
-    socklen_t length = sizeof info;
-    memset(&info, 0, sizeof info);
-    if (grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
-        info.tcpi_state == CLOSED)
-        return GONE; /* the other side reset it: nothing can be lost any more */
-    if (info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0 || queued_to_read(fd) > 0)
-        return BUSY;
-    uint32_t quiet = info.tcpi_last_data_recv < info.tcpi_last_data_sent ? info.tcpi_last_data_recv
-                                                                         : info.tcpi_last_data_sent;
-    if (info.tcpi_bytes_received > 0 && !is_answered(fd, &info, quiet, how))
-        return BUSY;
-    if (info.tcpi_bytes_received == 0 && was_deaf && quiet < DEAF_QUIET_MS)
-        return BUSY;
-    return (uint64_t)quiet * 1000 >= how->idle_us ? IDLE : BUSY;
-}
-
-static enum state judge_local(int fd, const struct grace_connections_look *how)
+static enum state judge_by_queues(int fd, const struct grace_connections_look *how)
 {
     int unread = 0; /* by the other side */
     struct pollfd event = {.fd = fd, .events = POLLIN | POLLRDHUP};
@@ -170,6 +151,28 @@ static enum state judge_local(int fd, const struct grace_connections_look *how)
         return IDLE;
     uint64_t sent_ms = grace_answers_sent_ms(fd);
     return sent_ms != 0 && (grace_now_ms() - sent_ms) * 1000 >= how->idle_us ? IDLE : BUSY;
+}
+
+static enum state judge_tcp(int fd, bool was_deaf, const struct grace_connections_look *how)
+{
+    enum { CLOSED = 7 };
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (grace_kernel(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
+        info.tcpi_state == CLOSED)
+        return GONE; /* the other side reset it: nothing can be lost any more */
+    if (length < offsetof(struct tcp_info, tcpi_notsent_bytes))
+        return judge_by_queues(fd, how); /* an emulator's: all but the state is missing */
+    if (info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0 || queued_to_read(fd) > 0)
+        return BUSY;
+    uint32_t quiet = info.tcpi_last_data_recv < info.tcpi_last_data_sent ? info.tcpi_last_data_recv
+                                                                         : info.tcpi_last_data_sent;
+    if (info.tcpi_bytes_received > 0 && !is_answered(fd, &info, quiet, how))
+        return BUSY;
+    if (info.tcpi_bytes_received == 0 && was_deaf && quiet < DEAF_QUIET_MS)
+        return BUSY;
+    return (uint64_t)quiet * 1000 >= how->idle_us ? IDLE : BUSY;
 }
 
 static enum kind kind_of(int fd)
@@ -233,7 +236,7 @@ static void look_at(int fd, void *argument)
     if (connection->kind == OTHER)
         return;
     enum state state = connection->kind == TCP ? judge_tcp(fd, connection->was_deaf, pass->how)
-                                               : judge_local(fd, pass->how);
+                                               : judge_by_queues(fd, pass->how);
     if (state == GONE) {
         finish(connection, fd);
         return;

@@ -40,7 +40,8 @@ static int allowed_from(int fd)
                : grace_socket_option(fd, IPPROTO_IP, IP_MINTTL);
 }
 
-static bool attach_filter(int fd)
+/* The filter that drops them, or only its last line, which lets all in. */
+static bool attach_filter(int fd, bool lets_in)
 {
     struct sock_filter code[] = {
         /* it sees the TCP header */
@@ -48,14 +49,17 @@ static bool attach_filter(int fd)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
         BPF_STMT(BPF_RET | BPF_K, 0x7fffffff),
     };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    enum { LINES = sizeof code / sizeof *code };
+    struct sock_fprog program = {.len = LINES, .filter = code};
+    if (lets_in)
+        program = (struct sock_fprog){.len = 1, .filter = &code[LINES - 1]};
     return grace_kernel(SYS_setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
                         sizeof program) == 0;
 }
 
 enum grace_newcomers grace_newcomers_keep_out(int fd)
 {
-    if (attach_filter(fd))
+    if (attach_filter(fd, false))
         return GRACE_NEWCOMERS_FILTERED;
     int before = allowed_from(fd);
     bool ours = before == 0 || before == TOO_FAR; /* set by another of the family */
@@ -65,8 +69,9 @@ enum grace_newcomers grace_newcomers_keep_out(int fd)
 void grace_newcomers_let_in(int fd, enum grace_newcomers how)
 {
     int unused = 0;
-    if (how == GRACE_NEWCOMERS_FILTERED)
-        grace_kernel(SYS_setsockopt, fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+    if (how == GRACE_NEWCOMERS_FILTERED &&
+        grace_kernel(SYS_setsockopt, fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) != 0)
+        attach_filter(fd, true); /* qemu-user knows no other way */
     if (how == GRACE_NEWCOMERS_TOO_FAR)
         is_allowed_from(fd, 0);
 }

@@ -20,13 +20,7 @@ static inline int grace_socket_option(int fd, int level, int name)
 }
 
 /* The socket's own number, which no other has until the next boot; 0: not a socket. */
-static inline uint64_t grace_socket_cookie(int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t length = sizeof cookie;
-    return grace_kernel(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie
-                                                                                          : 0;
-}
+uint64_t grace_socket_cookie(int fd);
 
 static inline bool grace_socket_listens(int fd)
 {

@@ -25,6 +25,7 @@
 
 #include "../answers.h"
 #include "../drain.h"
+#include "../drain/socket.h"
 #include "../raw.h"
 
 #define WAITED    0x80000000u /* somebody waits for the owner */
@@ -42,15 +43,6 @@ static struct {
 } table;
 
 /* ---- asking the kernel --------------------------------------------------------------------- */
-
-static uint64_t cookie_of(int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t length = sizeof cookie;
-    if (grace_kernel(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0)
-        return 0;
-    return cookie;
-}
 
 #define HAS(info, length, field)                                                                   \
     ((length) >= offsetof(struct tcp_info, field) + sizeof(info)->field)
@@ -197,7 +189,7 @@ static struct grace_connection *entry_of(int fd)
 struct grace_connection *grace_connection_take(int fd, bool now_only, bool *busy)
 {
     struct grace_connection *connection = entry_of(fd);
-    uint64_t cookie = connection == NULL ? 0 : cookie_of(fd);
+    uint64_t cookie = connection == NULL ? 0 : grace_socket_cookie(fd);
     if (cookie == 0)
         return NULL;
     int owned = own(connection, fd, cookie, now_only);
@@ -218,7 +210,7 @@ struct grace_connection *grace_connection_take(int fd, bool now_only, bool *busy
 uint64_t grace_answers_sent_ms(int fd)
 {
     struct grace_connection *connection = entry_of(fd);
-    uint64_t cookie = connection == NULL ? 0 : cookie_of(fd);
+    uint64_t cookie = connection == NULL ? 0 : grace_socket_cookie(fd);
     if (cookie == 0 || atomic_load_explicit(&connection->cookie, memory_order_acquire) != cookie)
         return 0;
     return atomic_load_explicit(&connection->sent_ms, memory_order_relaxed);

@@ -77,6 +77,8 @@ char *hooks_abc(char *(*hook)(const char *name, const char *more));
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
+/* PROCESSOR in the environment: libgrace is built for that one, and only programs of ours are; a
+ * story that has it loaded into another is skipped. */
 enum way { BARE, GRACED };
 
 struct launch {

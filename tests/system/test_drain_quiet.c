@@ -12,9 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* How long the server is watched, and what of it a loop that spins would use at least. */
-#define WATCHED_MS  300
-#define SPINNING_MS 150
+/* How long the server is watched; a loop that spins would use at least half of it. What an emulator
+ * meets for the first time takes it a while. */
+static int watched_ms(void)
+{
+    return emulated() ? 1500 : 300;
+}
 
 static const char *const modes[] = {"thread", "accept", "nonblock", "fork", "prefork",
                                     "poll",   "select", "epoll",    "edge", "exclusive"};
@@ -109,9 +112,9 @@ START_TEST(nothing_spins)
     bool stays = strcmp(mode, "fork") != 0 && strcmp(mode, "prefork") != 0;
     if (stays) {
         wait_contains("log", "is closed to new connections");
-        let_pass(WATCHED_MS);
+        let_pass((unsigned)watched_ms());
         double used = used_ms(server->pid) - before;
-        expect(used < SPINNING_MS, "%s, %s: %f ms", mode, listener, used);
+        expect(used < watched_ms() / 2, "%s, %s: %f ms", mode, listener, used);
         expect(try_to_connect() < 0);
     }
     write_file("go", "%s", "");
@@ -137,6 +140,8 @@ static struct process *start_with_ours(const char *mode, int listener)
 
 START_TEST(a_shared_one_is_quiet_while_others_accept)
 {
+    if (_i < 2)
+        not_emulated("has no thread seen in accept (/proc/PID/task/TID/syscall)");
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -155,7 +160,7 @@ START_TEST(a_shared_one_is_quiet_while_others_accept)
     for (int i = 0; i < 20; i++) {
         int client = try_to_connect();
         expect(client >= 0);
-        let_pass(WATCHED_MS / 20);
+        let_pass((unsigned)watched_ms() / 20);
         struct pollfd comes = {.fd = listener, .events = POLLIN};
         expect(poll(&comes, 1, 0) == 1); /* nobody else took it */
         int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -164,7 +169,7 @@ START_TEST(a_shared_one_is_quiet_while_others_accept)
         close(client);
     }
     double used = used_ms(server->pid) - before;
-    expect(used < SPINNING_MS, "%s: %f ms", modes[_i], used);
+    expect(used < watched_ms() / 2, "%s: %f ms", modes[_i], used);
     write_file("go", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));

@@ -63,6 +63,8 @@ static int connect_to(int fd)
     return connection;
 }
 
+#define SHORT_INFO "passes on the first four bytes of TCP_INFO only"
+
 static void setup_family(int family)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -70,10 +72,6 @@ static void setup_family(int family)
     client = connect_to(listener);
     server = accept(listener, NULL, NULL);
     ck_assert_int_ge(server, 0);
-    uint64_t cookie;
-    socklen_t length = sizeof cookie;
-    if (getsockopt(server, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0)
-        skip("nothing tells a connection from the next of its number here (SO_COOKIE)");
     grace_drain_address_add(listener);
 }
 
@@ -387,6 +385,7 @@ static void wait_ms_since_request(void)
 
 START_TEST(the_middle_of_an_answer_is_left_alone)
 {
+    not_emulated(SHORT_INFO);
     setup_family(AF_INET);
     ask();
     wait_ms_since_request();
@@ -403,6 +402,7 @@ END_TEST
 
 START_TEST(an_answer_to_head_and_a_body_that_looks_like_an_answer_are_told_apart)
 {
+    not_emulated(SHORT_INFO);
     ask();
     say(HEAD_5 "\r\n");
     expect_arrives(HEAD_5 CLOSE "\r\n");
@@ -484,6 +484,7 @@ static void *begin_and_undo(void *over)
 
 START_TEST(a_child_forked_while_it_begins_can_begin)
 {
+    not_emulated("hangs in a fork beside a thread that maps memory");
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     skip("a sanitizer's allocator leaves a forked child the locks that other threads had");
 #endif
