@@ -87,7 +87,7 @@ struct owner owner_of(struct process *process, bool guarded)
 
 struct owner start_owner(bool guarded)
 {
-    return owner_of(start(GRACED, "/bin/sleep", text("%d", STORY_HANG_S)), guarded);
+    return owner_of(start(GRACED, program("sleep"), text("%d", STORY_HANG_S)), guarded);
 }
 
 void kill_both(const struct owner *owner)

@@ -80,6 +80,7 @@ END_TEST
  * program that owes these hooks. */
 START_TEST(grace_recover_under_libgrace_runs_them_once)
 {
+    not_emulated("is the program that the kernel knows (/proc/PID/exe)");
     CONFIGURE("guardian = \"%s\";\n%s", _i == 0 ? "auto" : "off", hooks_in_phases());
     struct owner owner = start_and_kill_both(_i == 0);
     struct process *grace = start(GRACED, product("grace"), "recover", getenv("GRACE_CONFIG"));
