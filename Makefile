@@ -287,7 +287,7 @@ check-i386: $(BUILD)/deps.check
 # … and on one that needs an emulator: in its folder "emulated" tests/emulated.c stands for each program. What qemu-user
 # does not do is skipped.
 emulated         := $(BUILD)/aarch64/emulated
-emulated_stories := $(filter-out refused_clones owner_children recover_exec,$(foreign_stories))
+emulated_stories := $(filter-out refused_clones owner_alone owner_children owner_daemons recover_exec,$(foreign_stories))
 check-aarch64: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/tests/emulated $(emulated_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=aarch64 CC=aarch64-linux-gnu-gcc BUILD=$(BUILD)/aarch64 foreign-tests

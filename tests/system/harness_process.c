@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -34,6 +35,11 @@ static void reset_signals(int ignored)
 {
     for (int signo = 1; signo < NSIG; signo++)
         signal(signo, signo == ignored ? SIG_IGN : SIG_DFL);
+    /* libc's own, which it leaves alone; posix_spawn, and so make, has 32 ignored in what it
+     * starts, and an emulator cannot change that. */
+    static const uint64_t by_default[4];
+    for (int signo = 32; signo < 34; signo++)
+        syscall(SYS_rt_sigaction, signo, by_default, NULL, 8);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

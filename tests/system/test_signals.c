@@ -127,7 +127,8 @@ START_TEST(a_signal_inherited_as_ignored_stays_ignored)
     wait_ready(worker);
     const char *status = contents(text("/proc/%d/status", worker->pid));
     const char *ignored = strstr(status, "SigIgn:\t");
-    expect(ignored != NULL && strtoull(ignored + 8, NULL, 16) & 1u << (SIGHUP - 1));
+    if (!emulated()) /* an emulator handles all that is fatal, and ignores by itself */
+        expect(ignored != NULL && strtoull(ignored + 8, NULL, 16) & 1u << (SIGHUP - 1));
     send_signal(worker, SIGHUP);
     expect_status(stop_with(worker, SIGTERM), KILLED(SIGTERM));
     expect_order("C B A");
