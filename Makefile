@@ -271,8 +271,7 @@ check: $(BUILD)/deps.check
 
 # The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
 # machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
-foreign_stories := handlers signals hooks endings guardian guardian_stop guardian_trouble guardian_hidden refused_clones \
-                   owner_alone owner_children owner_daemons owner_workers recover recover_exec drain_quiet drain_stop
+foreign_stories := handlers signals hooks endings guardian guardian_stop
 foreign_unit    := $(patsubst %.c,%,$(filter-out $(native_src),$(unit_src)))
 foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
 check-i386: $(BUILD)/deps.check
@@ -287,7 +286,7 @@ check-i386: $(BUILD)/deps.check
 # … and on one that needs an emulator: in its folder "emulated" tests/emulated.c stands for each program. What qemu-user
 # does not do is skipped.
 emulated         := $(BUILD)/aarch64/emulated
-emulated_stories := $(filter-out refused_clones owner_alone owner_children owner_daemons recover_exec,$(foreign_stories))
+emulated_stories := $(foreign_stories) guardian_trouble guardian_hidden owner_workers recover drain_quiet drain_stop
 check-aarch64: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/tests/emulated $(emulated_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=aarch64 CC=aarch64-linux-gnu-gcc BUILD=$(BUILD)/aarch64 foreign-tests

@@ -330,11 +330,14 @@ void grace_stop_by_signal(int signo, const siginfo_t *info, const ucontext_t *co
 
 /* ---- by a call ----------------------------------------------------------------------------- */
 
+/* Does not return: where the last pthread_exit led here, libc counts that thread as gone, and would
+ * call exit once more at the end of this one, beside it. */
 static void *call_conductor(void *unused)
 {
+    (void)unused;
     conduct_stop(true);
     finish();
-    return unused;
+    wait_for_ever();
 }
 
 static void lead_call(void)

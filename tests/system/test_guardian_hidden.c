@@ -74,7 +74,8 @@ START_TEST(it_is_a_session_of_its_own_and_ignores_stop_signals)
     pid_t guardian = wait_guardian(target);
     expect(getsid(guardian) == guardian || getsid(guardian) != getsid(target->pid));
     expect(getpgid(guardian) != getpgid(target->pid));
-    expect_text(status_of(guardian, "SigBlk"), "0000000000000000");
+    if (!emulated()) /* an emulator blocks them for moments of its own */
+        expect_text(status_of(guardian, "SigBlk"), "0000000000000000");
     uint64_t mask = strtoull(status_of(guardian, "SigIgn"), NULL, 16);
     for (int i = 0; i < 4; i++) {
         expect(mask & UINT64_C(1) << (ignored[i] - 1), "signal %d", ignored[i]);
