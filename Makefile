@@ -349,9 +349,11 @@ run-for-coverage:
 	    { echo 'counted with tests that fail: $(BUILD)/tests.log'; tail -n 1 $(BUILD)/tests.log; }
 
 ifdef COVERAGE
-$(BUILD)/tests/coverage.o: CFLAGS += -fPIC
+$(BUILD)/tests/coverage.o $(BUILD)/tests/coverage_db.o: CFLAGS += -fPIC
 $(BUILD)/libgrace.so: $(BUILD)/tests/coverage.o
 $(BUILD)/libgrace.so: LDFLAGS += -Wl,--wrap=grace_end
+$(BUILD)/libgrace-db.so: $(BUILD)/tests/coverage_db.o
+$(BUILD)/libgrace-db.so: LDFLAGS += -Wl,--wrap=grace_db_threads_at_work
 endif
 
 # ---- benchmarks ----------------------------------------------------------------------------------
