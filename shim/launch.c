@@ -56,6 +56,12 @@ static void start(void *argument)
         launch->what->beside();
 }
 
+/* The launch that looks for a safe point, of the process that it is to start a thread in. */
+static struct {
+    _Atomic(struct grace_launch *) launch;
+    _Atomic int32_t process;
+} looking;
+
 /* Returns true when the launch is over, one way or the other. */
 static bool attempt(struct grace_launch *launch, const ucontext_t *context)
 {
@@ -74,6 +80,8 @@ void grace_launch(struct grace_launch *launch, const struct grace_launched *what
     if (attempt(launch, context))
         return;
     atomic_store_explicit(&launch->pending, 1, memory_order_release);
+    atomic_store_explicit(&looking.process, grace_getpid(), memory_order_relaxed);
+    atomic_store_explicit(&looking.launch, launch, memory_order_release);
     if (grace_again_start(&launch->again))
         return;
     atomic_store_explicit(&launch->pending, 0, memory_order_relaxed);
@@ -110,4 +118,18 @@ bool grace_launch_take_over(struct grace_launch *launch)
     grace_again_stop(&launch->again);
     atomic_store_explicit(&launch->pending, 0, memory_order_release);
     return true;
+}
+
+void grace_launch_here(void)
+{
+    struct grace_launch *launch = atomic_load_explicit(&looking.launch, memory_order_acquire);
+    if (launch == NULL || atomic_load(&looking.process) != grace_getpid())
+        return;
+    GRACE_KEEP_ERRNO;
+    uint64_t mask;
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask); /* as in the handler */
+    if (grace_safepoint_here() && grace_launch_take_over(launch))
+        attempt(launch, NULL);
+    atomic_store(&looking.launch, NULL);
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }

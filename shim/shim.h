@@ -313,6 +313,10 @@ void grace_launch(struct grace_launch *launch, const struct grace_launched *what
 bool grace_launch_retry(struct grace_launch *launch, const siginfo_t *info,
                         const ucontext_t *context);
 
+/* A wrapper is back from a call in which no look finds a safe point: where a launch is looking for
+ * one, and here is one, it starts its thread. Async-signal-safe; keeps errno. */
+void grace_launch_here(void);
+
 /* For a thread in normal context that does the launch's work itself: true when the launch was still
  * looking for a safe point, and now is over. */
 bool grace_launch_take_over(struct grace_launch *launch);

@@ -37,6 +37,8 @@ EXPORT GRACE_IN_CHILDREN pid_t fork(void)
     pid_t pid = real_fork()();
     if (pid == 0 && order != 0)
         grace_child_begins(order);
+    if (pid > 0)
+        grace_launch_here();
     return pid;
 }
 
