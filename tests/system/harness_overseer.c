@@ -21,7 +21,7 @@ struct overseer {
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static struct overseer *self;
-static volatile sig_atomic_t over;
+static volatile sig_atomic_t over, continued;
 
 static void hear(const char *line)
 {
@@ -46,6 +46,7 @@ static const char *code_words(int code)
 static void on_child(int signo, siginfo_t *info, void *context)
 {
     (void)signo, (void)context;
+    continued |= info->si_code == CLD_CONTINUED;
     hear(text("SIGCHLD: %s %s %d\n", which(info->si_pid), code_words(info->si_code),
               info->si_status));
 }
@@ -56,11 +57,12 @@ static void on_end(int signo)
     over = 1;
 }
 
+/* That a child was continued is to be had a moment before its SIGCHLD. */
 static void wait_for_any(void)
 {
-    int status;
+    int status, which_too = continued ? WCONTINUED : 0;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+    while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED | which_too)) > 0) {
         hear(text("waited for %s: %s\n", which(pid), status_words(status)));
         if (pid == self->child && (WIFEXITED(status) || WIFSIGNALED(status)))
             atomic_store(&self->status, status);
