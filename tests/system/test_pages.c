@@ -11,10 +11,11 @@
 #include "harness.h"
 #include "harness_hooks.h"
 
-/* A service that waits, under libgrace; $pid is its pid. */
+/* A service that waits, under libgrace, with its guardian; $pid is its pid. */
 #define LEGACYD                                                                                    \
     "GRACE_CONFIG=$PWD/etc/grace/legacyd.conf LD_PRELOAD=libgrace.so ./legacyd -f spool > out & "  \
-    "pid=$!; echo $pid > run/legacyd.pid; until grep -q ready out; do sleep 0.02; done; "
+    "pid=$!; echo $pid > run/legacyd.pid; "                                                        \
+    "until grep -q ready out && grace ps | grep -q legacyd; do sleep 0.02; done; "
 #define END_LEGACYD "; kill $pid; wait $pid || true"
 
 /* For a server at PORT; $pid is its pid. */
