@@ -83,9 +83,9 @@ grace_slot_entry *grace_signal_arrived(int signo, siginfo_t *info, void *context
         grace_resume_revoke(context);
         if (disposition.once)
             grace_disposition_reset(signo, slot);
-    }
-    if (!is_its_own)
+    } else {
         grace_frame_forget(context);
+    }
     errno = saved_errno;
     if (is_masked)
         grace_sigprocmask(SIG_SETMASK, mask, NULL);
