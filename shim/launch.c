@@ -128,8 +128,10 @@ void grace_launch_here(void)
     GRACE_KEEP_ERRNO;
     uint64_t mask;
     grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask); /* as in the handler */
-    if (grace_safepoint_here() && grace_launch_take_over(launch))
-        attempt(launch, NULL);
-    atomic_store(&looking.launch, NULL);
+    if (grace_safepoint_here()) {
+        atomic_store(&looking.launch, NULL);
+        if (grace_launch_take_over(launch))
+            attempt(launch, NULL);
+    }
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
