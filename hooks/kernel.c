@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 GRACE_PLAIN void grace_kernel_block_signals(uint64_t *old)
@@ -22,6 +23,22 @@ uint64_t grace_kernel_now_us(void)
     struct timespec now = {0, 0};
     grace_kernel(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* As long as a stop prepares until its first hook can run. */
+#define MOMENT_US 250
+
+bool grace_kernel_changes_soon(const _Atomic uint32_t *word, uint32_t seen)
+{
+    const uint64_t until = grace_kernel_now_us() + MOMENT_US;
+    do {
+        for (int i = 0; i < 8; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != seen)
+                return true;
+            grace_kernel(SYS_sched_yield); /* whoever answers may need this processor */
+        }
+    } while (grace_kernel_now_us() < until);
+    return false;
 }
 
 _Noreturn GRACE_PLAIN void grace_kernel_exit(int status)

@@ -155,6 +155,13 @@ static inline uint64_t grace_kernel_now_ms(void)
 }
 
 /*
+ * Whether *word stops being `seen` within a moment, while others run: what to do before sleeping
+ * on a futex when the answer is near. To wake a sleeper takes 20 to 50 us (on a virtual machine
+ * an interrupt of another processor), most in-process hooks less.
+ */
+bool grace_kernel_changes_soon(const _Atomic uint32_t *word, uint32_t seen);
+
+/*
  * Start a process on a stack of its own, running entry(argument), which must not return. `flags` as
  * of clone(2); child_tid is for CLONE_CHILD_CLEARTID. Returns the pid or a negative errno.
  *

@@ -102,7 +102,7 @@ static void fill_record(struct grace_ledger_record *record, const char *program,
 {
     memset(record, 0, sizeof *record);
     record->magic = GRACE_LEDGER_MAGIC;
-    record->pid = (int32_t)getpid();
+    record->pid = (int32_t)grace_kernel(SYS_getpid);
     if (durable) {
         record->start_time = grace_process_born(record->pid);
         read_boot_id(record->boot_id);
@@ -126,7 +126,7 @@ static void begin(struct grace_ledger *ledger, size_t hook_count, uint64_t finge
     ledger->fingerprint = fingerprint;
     atomic_store_explicit(&ledger->status, -1, memory_order_relaxed);
     atomic_store_explicit(&ledger->sender_uid, -1, memory_order_relaxed);
-    atomic_store_explicit(&ledger->owner, (int32_t)getpid(), memory_order_release);
+    atomic_store_explicit(&ledger->owner, (int32_t)grace_kernel(SYS_getpid), memory_order_release);
 }
 
 static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerprint,

@@ -21,7 +21,7 @@
 
 /* How the hooks went so far, for the next one: counted through once, then kept up to date, or a
  * thousand hooks would be counted a thousand times. */
-static struct grace_stop so_far GRACE_ROOM(so_far);
+static struct grace_stop so_far;
 
 static struct {
     bool announced; /* the first line is in the log */

@@ -25,6 +25,7 @@
 #include "hooks/process.h"
 #include "hooks/room.h"
 #include "hooks/text.h"
+#include "raw.h"
 
 #define STACK_SIZE       (64l * 1024)
 #define FIRST_STACK_SIZE 2048 /* starts the second, and is gone */
@@ -158,7 +159,7 @@ bool grace_guardian_start(const char *executable, int ledger_fd)
     static char pid[16];
     struct grace_text text;
     grace_text_start(&text, pid, sizeof pid);
-    grace_text_add_signed(&text, getpid());
+    grace_text_add_signed(&text, grace_getpid());
     launch.path = executable;
     launch.argv[0] = "grace-guardian";
     launch.argv[1] = grace_shim.plan->file;
@@ -166,7 +167,7 @@ bool grace_guardian_start(const char *executable, int ledger_fd)
     launch.argv[3] = pid;
     launch.environment = without_preload(grace_shim.environment);
     launch.ledger = ledger_fd;
-    launch.pidfd = (int)grace_kernel(SYS_pidfd_open, getpid(), 0);
+    launch.pidfd = (int)grace_kernel(SYS_pidfd_open, grace_getpid(), 0);
     bool started = launch.pidfd >= 0 && start_processes();
     if (launch.pidfd >= 0)
         close(launch.pidfd);
@@ -190,7 +191,7 @@ enum grace_guardian_found grace_guardian_find(int pid, uint64_t fingerprint,
                                                  : GRACE_GUARDIAN_GONE;
     struct grace_ledger *found = grace_ledger_attach(fd);
     close(fd);
-    if (found == NULL || atomic_load(&found->owner) != getpid())
+    if (found == NULL || atomic_load(&found->owner) != grace_getpid())
         return GRACE_GUARDIAN_GONE;
     if (found->fingerprint != fingerprint) {
         atomic_store(&found->stage, GRACE_STAGE_DISMISSED);

@@ -28,7 +28,7 @@ static struct {
 static _Atomic uint32_t taken; /* entries in use, or about to be */
 
 /* How many signals of a kind are on their way from us: these are not replaced a second time. */
-static _Atomic uint32_t on_their_way[65] GRACE_ROOM(way);
+static _Atomic uint32_t on_their_way[65];
 
 static bool is_kept(int signo, pid_t thread, uint32_t count)
 {

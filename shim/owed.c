@@ -13,6 +13,7 @@
 #include "hooks/command.h"
 #include "hooks/log.h"
 #include "hooks/room.h"
+#include "raw.h"
 
 static char ledger_path[PATH_MAX] GRACE_ROOM(ledger); /* with state_dir */
 
@@ -33,7 +34,7 @@ static bool wants_guardian(void)
         !grace_shim.plan->enforce && grace_shim.plan->metrics == NULL)
         return false;
     /* In a container everything dies with PID 1, and what it starts it would have to reap. */
-    if (getpid() == 1) {
+    if (grace_getpid() == 1) {
         grace_log(GRACE_LOG_WARNING, "guardian",
                   "as PID 1 there is no guardian: hooks do not run after kill -9");
         return false;

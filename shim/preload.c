@@ -20,6 +20,7 @@
 #include "hooks/strings.h"
 #include "hooks/text.h"
 #include "object.h"
+#include "raw.h"
 #include "resume.h"
 
 static const char *origin; /* the folder of the library */
@@ -190,15 +191,17 @@ static bool load_hooks(char *const *environment)
  */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
+/* As the loader has bound it for everybody: dlsym would cost each start its own page faults. */
+extern const char first_start_main[] __asm__("__libc_start_main");
+
 static bool is_in_front(void)
 {
-    static const char *const names[] = {"__libc_start_main", "sigset", "sigignore"};
     if (gnu_get_libc_version == NULL)
         return false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (grace_object_is_own((uintptr_t)dlsym(RTLD_DEFAULT, names[i])))
-            return true; /* others that are preloaded may stand before us for the rest */
-    return false;
+    return grace_object_is_own((uintptr_t)first_start_main) ||
+           /* others that are preloaded may stand before us for that */
+           grace_object_is_own((uintptr_t)dlsym(RTLD_DEFAULT, "sigset")) ||
+           grace_object_is_own((uintptr_t)dlsym(RTLD_DEFAULT, "sigignore"));
 }
 
 /* ---- the constructor ----------------------------------------------------------------------- */
@@ -252,7 +255,7 @@ static void become_owner(char **environment)
     grace_children_setup();
     grace_drain_setup();
     grace_resume_setup();
-    atomic_store_explicit(&grace_shim.process, (int32_t)getpid(), memory_order_release);
+    atomic_store_explicit(&grace_shim.process, grace_getpid(), memory_order_release);
     grace_dispositions_adopt();
 }
 

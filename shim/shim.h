@@ -305,6 +305,8 @@ struct grace_launch {
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
 };
 #define GRACE_LAUNCH_STACK (64 * 1024)
+/* Ends with a page: what starts a thread fits into one, and the page fault is its largest cost. */
+#define GRACE_LAUNCH_STACK_ALIGNED _Alignas(4096)
 void grace_launch(struct grace_launch *launch, const struct grace_launched *what, int signo,
                   const ucontext_t *context);
 

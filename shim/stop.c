@@ -252,7 +252,7 @@ static void signal_stuck(void)
     grace_end(false);
 }
 
-static _Alignas(64) char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
+static GRACE_LAUNCH_STACK_ALIGNED char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
 static struct grace_launch stop_launch;
 static const struct grace_launched stopping = {.conductor = signal_conductor,
                                                .stuck = signal_stuck,

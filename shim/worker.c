@@ -185,7 +185,8 @@ static bool wait_for_work(struct worker *worker)
     while ((state = atomic_load_explicit(&worker->state, memory_order_acquire)) != BUSY) {
         if (state == LOST)
             return false;
-        grace_futex_wait(&worker->state, state, -1);
+        if (!grace_kernel_changes_soon(&worker->state, state))
+            grace_futex_wait(&worker->state, state, -1);
     }
     return true;
 }
@@ -309,7 +310,8 @@ static uint32_t await(struct worker *worker, uint32_t timeout_ms)
                 return BUSY;
             return state;
         }
-        grace_stop_bell_wait(bell, (int64_t)(until - now));
+        if (!grace_kernel_changes_soon(&worker->state, BUSY))
+            grace_stop_bell_wait(bell, (int64_t)(until - now));
     }
 }
 

@@ -79,7 +79,7 @@ static void *conductor(void *unused)
     return unused;
 }
 
-static _Alignas(64) char stack[GRACE_LAUNCH_STACK] GRACE_ROOM(worker_stack);
+static GRACE_LAUNCH_STACK_ALIGNED char stack[GRACE_LAUNCH_STACK] GRACE_ROOM(worker_stack);
 static struct grace_launch launch;
 static const struct grace_launched draining = {
     .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
@@ -233,7 +233,7 @@ static void go_alone(void)
     atomic_store(&worker.goes_along, ALONE);
 }
 
-static _Alignas(64) char late_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(late_stack);
+static GRACE_LAUNCH_STACK_ALIGNED char late_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(late_stack);
 static struct grace_launch late_launch;
 static const struct grace_launched going_along = {
     .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
