@@ -114,7 +114,7 @@ START_TEST(nothing_spins)
         wait_contains("log", "is closed to new connections");
         let_pass((unsigned)watched_ms());
         double used = used_ms(server->pid) - before;
-        expect(used < watched_ms() / 2, "%s, %s: %f ms", mode, listener, used);
+        expect(used < watched_ms() / 2.0, "%s, %s: %f ms", mode, listener, used);
         expect(try_to_connect() < 0);
     }
     write_file("go", "%s", "");
@@ -169,7 +169,7 @@ START_TEST(a_shared_one_is_quiet_while_others_accept)
         close(client);
     }
     double used = used_ms(server->pid) - before;
-    expect(used < watched_ms() / 2, "%s: %f ms", modes[_i], used);
+    expect(used < watched_ms() / 2.0, "%s: %f ms", modes[_i], used);
     write_file("go", "%s", "");
     expect_answer(slow);
     expect_status(wait_end(server), KILLED(SIGTERM));
