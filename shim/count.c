@@ -34,7 +34,8 @@ void grace_count_prepare(void)
     grace_command_prepare(&command, "metrics", arguments, NULL, grace_shim.environment, &error);
 }
 
-bool grace_count_is_ours(void)
+/* Whether no guardian sees to that. */
+static bool is_ours(void)
 {
     return command.argv != NULL && !grace_guardian_serves();
 }
@@ -58,8 +59,7 @@ void grace_count_stop(void)
 {
     static struct grace_environment environment GRACE_ROOM(count);
     uint32_t no = 0;
-    if (!grace_count_is_ours() ||
-        !atomic_compare_exchange_strong(&grace_shim.ledger->counted, &no, 1))
+    if (!is_ours() || !atomic_compare_exchange_strong(&grace_shim.ledger->counted, &no, 1))
         return;
     const struct grace_stop_facts *facts = grace_stop_facts();
     uint32_t limit_ms = time_limit(facts);

@@ -443,9 +443,6 @@ void grace_conductor_forget(void);
 /* Get ready to count a stop in the file that the config names. Constructor only. */
 void grace_count_prepare(void);
 
-/* Whether the target has to see to that itself. Async-signal-safe. */
-bool grace_count_is_ours(void);
-
 /* Do it if so, once. Async-signal-safe. */
 void grace_count_stop(void);
 

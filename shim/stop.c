@@ -340,34 +340,19 @@ static void *call_conductor(void *unused)
     wait_for_ever();
 }
 
-static void lead_call(void)
+/* With every signal blocked; `mask` is what the caller had. */
+static void lead_call(uint64_t mask)
 {
     if (grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0) {
         grace_conductor_prepare();
         stop.waits = true;
+        grace_sigprocmask(SIG_SETMASK, mask, NULL);
         wait_until_done();
         stop.waits = false;
         return;
     }
-    /* A handler of the target's that ran above us would wait for us in vain. */
-    uint64_t mask;
-    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
     conduct_stop(false);
     finish();
-    grace_sigprocmask(SIG_SETMASK, mask, NULL);
-}
-
-/* There is no hook to run. */
-static void end_call(void)
-{
-    if (!grace_count_is_ours()) {
-        finish();
-        return;
-    }
-    uint64_t mask; /* a handler of the target's must not wait for us above us */
-    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
-    finish();
-    grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
 /* Another ending came first. Returns true when this one may go on regardless, false when the other
@@ -413,10 +398,17 @@ static void end_owner(enum grace_cause cause, int status)
         grace_worker_give_up(GRACE_OUTCOME_ENDED, status);
     if (grace_stop_hands_over(status == 0) != 0)
         return;
+    /* Until a conductor runs: a handler of the target's that ran above us, and called exit, would
+     * wait for us in vain. */
+    uint64_t mask;
+    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
     for (uint32_t none = NONE; !atomic_compare_exchange_strong(&stop.state, &none, LED);
-         none = NONE)
+         none = NONE) {
+        grace_sigprocmask(SIG_SETMASK, mask, NULL);
         if (wait_for_leader(cause))
             return;
+        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, NULL);
+    }
     stop.leader = grace_gettid();
     if (stop.facts.cause != GRACE_CAUSE_SIGNAL)
         stop.facts.cause = cause;
@@ -424,9 +416,10 @@ static void end_owner(enum grace_cause cause, int status)
     stop.facts.began_ms = grace_now_ms();
     grace_guardian_tell(GRACE_STAGE_CALLED);
     if (grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, stop.facts.cause))
-        lead_call();
+        lead_call(mask);
     else
-        end_call();
+        finish();
+    grace_sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
 GRACE_IN_CHILDREN void grace_stop_by_call(enum grace_cause cause, int status)

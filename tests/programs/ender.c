@@ -223,6 +223,15 @@ static int by__exit_over_malloc(void)
     allocate_for_ever();
 }
 
+/* … or exit itself. */
+static int by__exit_over_exit(void)
+{
+    const struct itimerval soon = {.it_value.tv_usec = 1 + getpid() % 300};
+    signal(SIGALRM, _exit_6);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    exit(6);
+}
+
 /* ---- by a signal ----------------------------------------------------------------------------- */
 
 static int by_abort(void)
@@ -347,6 +356,7 @@ static const struct ending {
     {"exit-in-handler", by_exit_in_handler},
     {"_exit-in-handler", by__exit_in_handler},
     {"_exit-over-malloc", by__exit_over_malloc},
+    {"_exit-over-exit", by__exit_over_exit},
     {"abort", by_abort},
     {"bad-pointer", by_bad_pointer},
     {"division", by_division},

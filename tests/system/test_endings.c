@@ -139,6 +139,20 @@ START_TEST(_exit_in_a_handler_over_malloc_never_hangs)
 }
 END_TEST
 
+START_TEST(_exit_in_a_handler_over_exit_never_hangs)
+{
+    static char *(*const writers[])(const char *, const char *) = {NULL, hook_command, hook_plugin};
+    for (int i = 0; i < 90; i++) {
+        config("%s", writers[i % 3] == NULL ? "" : hooks_abc(writers[i % 3]));
+        write_file("order", "%s", "");
+        expect_status(run(GRACED, program("ender"), "_exit-over-exit"), EXITED(6));
+        wait_all_gone();
+        if (writers[i % 3] == hook_command || contents("order")[0] != '\0')
+            expect_order("C B A");
+    }
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("endings");
@@ -150,5 +164,6 @@ Suite *suite(void)
     tcase_add_test(group, exit_in_8_threads_runs_each_handler_and_command_hook_once);
     tcase_add_test(group, exit_in_8_threads_runs_each_handler_and_in_process_hook_once);
     tcase_add_test(group, _exit_in_a_handler_over_malloc_never_hangs);
+    tcase_add_test(group, _exit_in_a_handler_over_exit_never_hangs);
     return all;
 }
