@@ -3,6 +3,7 @@
  * of it in the ledger, and that a stop which is taken back leaves the server as it was.
  */
 #include "harness_guardian.h"
+#include "harness_story.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -443,6 +444,15 @@ START_TEST(a_forked_worker_finishes_and_dies_by_the_signal)
 }
 END_TEST
 
+/* As soon as there is one. */
+static pid_t only_child(pid_t parent)
+{
+    const char *children = text("/proc/%d/task/%d/children", parent, parent);
+    for (int64_t since = now_ms(); contents(children)[0] == '\0';)
+        expect(look_again(since), "%d has no child", parent);
+    return atoi(contents(children));
+}
+
 /* PID 1 takes all others along when it ends: it waits for what its children serve, and has them say
  * that it is the last. */
 START_TEST(pid_1_waits_for_its_children)
@@ -458,12 +468,15 @@ START_TEST(pid_1_waits_for_its_children)
     expect(fd >= 0);
     const char *request = "GET " HELD " HTTP/1.1\r\n\r\n";
     expect(write(fd, request, strlen(request)) == (ssize_t)strlen(request));
-    let_pass(200);
-    struct process *find = start(BARE, "pgrep", "-P", text("%d", server->pid));
-    wait_end(find);
-    kill(atoi(contents(find->out)), _i == 0 ? SIGKILL : SIGTERM); /* bare, PID 1 ignores TERM */
+    const pid_t first = only_child(server->pid);
+    const struct process child = {.pid = only_child(first), .title = "the child that serves"};
+    wait_asleep(&child);
+    kill(first, _i == 0 ? SIGKILL : SIGTERM); /* bare, PID 1 ignores TERM */
     if (_i == 1) {
-        wait_contains(server->err, "draining");
+        const char *status = text("/proc/%d/status", child.pid);
+        for (int64_t since = now_ms(); strstr(contents(status), "Threads:\t1\n") != NULL;)
+            expect(look_again(since), "the child does not go along");
+        wait_asleep(&child); /* it goes along */
         let_answer();
     }
     const char *answer = answer_of(fd);
