@@ -50,6 +50,12 @@ static inline uintptr_t grace_context_caller(const ucontext_t *context)
     return grace_context_ip(context);
 }
 
+/* The function through which libc enters the kernel; 0: it does so by itself. */
+static inline uintptr_t grace_kernel_entry(void)
+{
+    return 0;
+}
+
 /* Length of the system call instruction, and whether one stands at an address. */
 #define GRACE_SYSCALL_LENGTH 2
 static inline bool grace_is_syscall_at(uintptr_t address)
@@ -175,6 +181,11 @@ static inline uintptr_t grace_context_caller(const ucontext_t *context)
     return grace_context_ip(context);
 }
 
+static inline uintptr_t grace_kernel_entry(void)
+{
+    return 0;
+}
+
 #define GRACE_SYSCALL_LENGTH 4
 static inline bool grace_is_syscall_at(uintptr_t address)
 {
@@ -285,6 +296,15 @@ static inline uintptr_t grace_context_caller(const ucontext_t *context)
 }
 
 #define GRACE_VSYSCALL_LENGTH 7 /* call *%gs:0x10 */
+
+/* Without a vDSO (vdso32=0 for the kernel; qemu-user) that leads to ld.so, to int $0x80 and ret
+ * (sysdeps/unix/sysv/linux/i386/dl-sysdep.h, _dl_sysinfo_int80). */
+static inline uintptr_t grace_kernel_entry(void)
+{
+    uintptr_t entry;
+    __asm__("movl %%gs:0x10, %0" : "=r"(entry));
+    return entry;
+}
 
 /* The instruction with which libc makes the call; NULL: not known. */
 static inline const uint8_t *grace_context_call(const ucontext_t *context)

@@ -37,7 +37,8 @@ static struct range guarded[RANGES];
 static size_t guarded_count;
 static struct range mask_function; /* pthread_sigmask, which sigprocmask calls */
 static struct range syscall_function, barrier_function; /* syscall, pthread_barrier_wait */
-static struct range loader; /* ld.so: even its system calls are made under its lock */
+static struct range loader; /* ld.so: even its system calls are made under its lock … */
+static struct range kernel_entry; /* … but for those that it makes for libc */
 
 /* ---- where the code lies ------------------------------------------------------------------- */
 
@@ -122,6 +123,8 @@ static bool is_library_but_libc(const struct dl_phdr_info *object)
 void grace_safepoint_setup(void)
 {
     struct dl_phdr_info allocator = {.dlpi_phdr = NULL};
+    kernel_entry.start = grace_kernel_entry();
+    kernel_entry.end = kernel_entry.start + GRACE_SYSCALL_LENGTH + 1;
     dl_iterate_phdr(visit, &allocator);
     if (is_library_but_libc(&allocator))
         dl_iterate_phdr(visit_helper, &allocator);
@@ -138,6 +141,11 @@ static bool is_guarded(uintptr_t address)
         if (within(&guarded[i], address))
             return true;
     return false;
+}
+
+static bool is_loaders(uintptr_t address)
+{
+    return within(&loader, address) && !within(&kernel_entry, address);
 }
 
 /* ---- blocking system calls ----------------------------------------------------------------- */
@@ -277,7 +285,7 @@ static bool brings_signals(const ucontext_t *context, long number)
 
 bool grace_safepoint_is_libc(uintptr_t address)
 {
-    return is_guarded(address) && is_guarded(address - 64) && !within(&loader, address);
+    return is_guarded(address) && is_guarded(address - 64) && !is_loaders(address);
 }
 
 static bool is_readable_code(uintptr_t address)
@@ -290,7 +298,7 @@ bool grace_safepoint_at(const ucontext_t *context)
     uintptr_t ip = grace_context_ip(context);
     if (!is_guarded(ip))
         return true;
-    if (within(&loader, ip) || within(&loader, grace_context_caller(context)))
+    if (is_loaders(ip) || is_loaders(grace_context_caller(context)))
         return false;
     if (is_readable_code(ip) && grace_is_syscall_at(ip))
         return blocks_outside_locks(context, grace_context_number(context));

@@ -54,6 +54,7 @@ static void install(int signo, void (*handler)(int, siginfo_t *, void *), int fl
 
 static void setup(void)
 {
+    grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
     grace_safepoint_setup();
 }
 
