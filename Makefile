@@ -6,14 +6,11 @@ BUILD   ?= build
 CC      ?= cc
 
 # Another architecture: its compiler and a build folder of its own, which these are short for.
-ifeq ($(ARCH),i386)
-CC    := i686-linux-gnu-gcc
-BUILD := build/i386
-else ifeq ($(ARCH),aarch64)
-CC    := aarch64-linux-gnu-gcc
-BUILD := build/aarch64
-else ifneq ($(ARCH),)
-$(error ARCH=$(ARCH): libgrace is written for x86_64 (no ARCH), i386 and aarch64)
+compiler_i386    := i686-linux-gnu-gcc
+compiler_aarch64 := aarch64-linux-gnu-gcc
+ifneq ($(ARCH),)
+CC    := $(or $(compiler_$(ARCH)),$(error ARCH=$(ARCH): libgrace is written for x86_64 (no ARCH), i386 and aarch64))
+BUILD := build/$(ARCH)
 endif
 
 MULTIARCH := $(shell $(CC) -print-multiarch)
@@ -271,41 +268,47 @@ check: $(BUILD)/deps.check
 
 # The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
 # machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
-foreign_stories := handlers signals hooks endings guardian guardian_stop
+foreign_stories := handlers signals hooks endings guardian guardian_stop guardian_trouble guardian_hidden owner_workers \
+                   recover drain_quiet drain_stop
+mixed_i386      := guardian guardian_stop
 foreign_unit    := $(patsubst %.c,%,$(filter-out $(native_src),$(unit_src)))
-foreign_tests    = $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
-check-i386: $(BUILD)/deps.check
+check-i386 check-aarch64: check-%: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
-	$(MAKE) ARCH=i386 CC=i686-linux-gnu-gcc BUILD=$(BUILD)/i386 foreign-tests
-	PROCESSOR=i386 ./tests/run $(BUILD)/i386 $(foreign_unit:%=$(BUILD)/i386/%) $(foreign_stories:%=$(BUILD)/tests/system/test_%)
-	@mkdir -p $(BUILD)/i386/mixed
-	ln -f $(BUILD)/i386/libgrace.so $(BUILD)/i386/mixed # a link of the other kind leads to its own grace
-	ln -sfn ../hooks ../tests ../../grace $(BUILD)/i386/mixed
-	PROCESSOR=i386 ./tests/run $(BUILD)/i386/mixed $(BUILD)/tests/system/test_guardian $(BUILD)/tests/system/test_guardian_stop
+	$(MAKE) ARCH=$* CC=$(compiler_$*) BUILD=$(BUILD)/$* foreign-tests
+	$(MAKE) ARCH=$* CC=$(compiler_$*) BUILD=$(BUILD)/$* foreign-check
 
-# … and on one that needs an emulator: in its folder "emulated" tests/emulated.c stands for each program. What qemu-user
-# does not do is skipped.
-emulated         := $(BUILD)/aarch64/emulated
-emulated_stories := $(foreign_stories) guardian_trouble guardian_hidden owner_workers recover drain_quiet drain_stop
-check-aarch64: $(BUILD)/deps.check
-	$(MAKE) BUILD=$(BUILD) $(BUILD)/tests/emulated $(emulated_stories:%=$(BUILD)/tests/system/test_%)
-	$(MAKE) ARCH=aarch64 CC=aarch64-linux-gnu-gcc BUILD=$(BUILD)/aarch64 foreign-tests
-	@mkdir -p $(emulated)/tests/unit $(emulated)/tests/programs
-	ln -f $(BUILD)/aarch64/libgrace.so $(BUILD)/aarch64/libgrace-db.so $(emulated)
-	ln -sfn ../hooks ../obj $(emulated)
-	ln -sfn ../../tests/hooks ../../tests/objects $(emulated)/tests
+foreign-tests: $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
+
+# The kernel runs its programs where it can, which is asked for i386 alone: elsewhere a kernel that does has qemu-user for
+# it, too. The libraries of i386 are where a kernel's programs have them (libc6-i386).
+kernel_runs_i386 := /lib/ld-linux.so.2 --version >/dev/null 2>&1
+libraries_i386   := /
+libraries_aarch64 := /usr/aarch64-linux-gnu
+emulator  := $(if $(ARCH),$(shell $(or $(kernel_runs_$(ARCH)),false) || echo qemu-$(ARCH)-static))
+tested    := $(BUILD)$(if $(emulator),/emulated)
+told_with := PROCESSOR=$(ARCH) $(if $(emulator),TEST_LIMIT=30m \
+             EMULATOR="$$($(emulator) --version | sed -n 's/ version \([0-9.]*\).*/ \1/p')")
+stories_of = $(patsubst %,$(BUILD:%/$(ARCH)=%)/tests/system/test_%,$(1))
+foreign-check: $(if $(emulator),emulated-folder)
+	@echo '$(ARCH): $(or $(emulator),the kernel) runs the programs'
+	$(told_with) ./tests/run $(tested) $(foreign_unit:%=$(tested)/%) $(call stories_of,$(foreign_stories))
+	@mkdir -p $(tested)/mixed
+	ln -f $(tested)/libgrace.so $(tested)/mixed # a link of the other kind leads to its own grace
+	ln -sfn ../hooks ../tests $(abspath $(BUILD)/../grace) $(tested)/mixed
+	$(if $(mixed_$(ARCH)),$(told_with) ./tests/run $(tested)/mixed $(call stories_of,$(mixed_$(ARCH))))
+
+# In the folder "emulated" tests/emulated.c stands for each program. What qemu-user does not do is skipped.
+emulated-folder: $(BUILD)/tests/emulated
+	@mkdir -p $(tested)/tests/unit $(tested)/tests/programs
+	ln -f $(BUILD)/libgrace.so $(BUILD)/libgrace-db.so $(tested)
+	ln -sfn ../hooks ../obj $(tested)
+	ln -sfn ../../tests/hooks ../../tests/objects $(tested)/tests
 	for program in grace $(foreign_unit) $(program_src:%.c=%) tests/programs/server; do \
-	    ln -f $(BUILD)/tests/emulated $(emulated)/$$program; done
-	EMULATOR="$$(qemu-aarch64-static --version | sed -n 's/ version \([0-9.]*\).*/ \1/p')" PROCESSOR=aarch64 TEST_LIMIT=30m \
-	    ./tests/run $(emulated) \
-	    $(foreign_unit:%=$(emulated)/%) $(emulated_stories:%=$(BUILD)/tests/system/test_%)
+	    ln -f $< $(tested)/$$program; done
 
-# Static, whichever library the environment would have loaded into it.
-$(BUILD)/tests/emulated: tests/emulated.c | $(BUILD)/deps.built
-	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -static -o $@ $<
-
-foreign-tests: $(foreign_tests)
+# This machine's, and static, whichever library the environment would have loaded into it.
+$(BUILD)/tests/emulated: tests/emulated.c Makefile
+	gcc -std=gnu11 -D_GNU_SOURCE -DEMULATOR='"$(emulator)"' -DLIBRARIES='"$(libraries_$(ARCH))"' -O2 $(WARNINGS) -static -o $@ $<
 
 # The unit tests under ASan and UBSan, those with threads under TSan, then the fuzzers for longer than `make check` has them
 # run.
@@ -505,7 +508,7 @@ check-deb: deb
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall uninstall-libraries deb check-deb clean
+.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests foreign-check emulated-folder demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall uninstall-libraries deb check-deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
