@@ -267,35 +267,36 @@ check: $(BUILD)/deps.check
 	./tests/run $(BUILD) $(unit_bin) tests/fuzz/run $(system_bin)
 
 # The same on another architecture: its unit tests, and the stories that need no program of Debian's, told by this
-# machine's harness about programs, library and grace command of that one; then about a guardian that is this machine's.
+# machine's harness about programs, library and grace command of that one.
 foreign_stories := handlers signals hooks endings guardian guardian_stop guardian_trouble guardian_hidden owner_workers \
                    recover drain_quiet drain_stop
-mixed_i386      := guardian guardian_stop
 foreign_unit    := $(patsubst %.c,%,$(filter-out $(native_src),$(unit_src)))
+mixed_i386      := mixed-check
 check-i386 check-aarch64: check-%: $(BUILD)/deps.check
 	$(MAKE) BUILD=$(BUILD) $(BUILD)/grace $(foreign_stories:%=$(BUILD)/tests/system/test_%)
 	$(MAKE) ARCH=$* CC=$(compiler_$*) BUILD=$(BUILD)/$* foreign-tests
-	$(MAKE) ARCH=$* CC=$(compiler_$*) BUILD=$(BUILD)/$* foreign-check
+	$(MAKE) ARCH=$* CC=$(compiler_$*) BUILD=$(BUILD)/$* foreign-check $(mixed_$*)
 
 foreign-tests: $(unit_bin) $(test_programs) $(test_plugins) $(test_objects) $(products)
 
-# The kernel runs its programs where it can, which is asked for i386 alone: elsewhere a kernel that does has qemu-user for
-# it, too. The libraries of i386 are where a kernel's programs have them (libc6-i386).
+# By the kernel, if it runs programs of i386 (libc6-i386), and else by qemu-user. Those of aarch64 always by that: where the
+# kernel takes them it hands them to it as well.
 kernel_runs_i386 := /lib/ld-linux.so.2 --version >/dev/null 2>&1
-libraries_i386   := /
-libraries_aarch64 := /usr/aarch64-linux-gnu
 emulator  := $(if $(ARCH),$(shell $(or $(kernel_runs_$(ARCH)),false) || echo qemu-$(ARCH)-static))
 tested    := $(BUILD)$(if $(emulator),/emulated)
 told_with := PROCESSOR=$(ARCH) $(if $(emulator),TEST_LIMIT=30m \
              EMULATOR="$$($(emulator) --version | sed -n 's/ version \([0-9.]*\).*/ \1/p')")
 stories_of = $(patsubst %,$(BUILD:%/$(ARCH)=%)/tests/system/test_%,$(1))
 foreign-check: $(if $(emulator),emulated-folder)
-	@echo '$(ARCH): $(or $(emulator),the kernel) runs the programs'
+	@echo '== programs of $(ARCH) are run by $(or $(emulator),the kernel)'
 	$(told_with) ./tests/run $(tested) $(foreign_unit:%=$(tested)/%) $(call stories_of,$(foreign_stories))
+
+# About a guardian that is this machine's, beside a target that is not.
+mixed-check: foreign-check
 	@mkdir -p $(tested)/mixed
 	ln -f $(tested)/libgrace.so $(tested)/mixed # a link of the other kind leads to its own grace
 	ln -sfn ../hooks ../tests $(abspath $(BUILD)/../grace) $(tested)/mixed
-	$(if $(mixed_$(ARCH)),$(told_with) ./tests/run $(tested)/mixed $(call stories_of,$(mixed_$(ARCH))))
+	$(told_with) ./tests/run $(tested)/mixed $(call stories_of,guardian guardian_stop)
 
 # In the folder "emulated" tests/emulated.c stands for each program. What qemu-user does not do is skipped.
 emulated-folder: $(BUILD)/tests/emulated
@@ -306,8 +307,12 @@ emulated-folder: $(BUILD)/tests/emulated
 	for program in grace $(foreign_unit) $(program_src:%.c=%) tests/programs/server; do \
 	    ln -f $< $(tested)/$$program; done
 
-# This machine's, and static, whichever library the environment would have loaded into it.
-$(BUILD)/tests/emulated: tests/emulated.c Makefile
+# This machine's, and static, whichever library the environment would have loaded into it. Of libraries libc6-i386's stand
+# where programs look for them.
+libraries_i386    := /
+libraries_aarch64 := /usr/aarch64-linux-gnu
+$(BUILD)/tests/emulated: tests/emulated.c Makefile | $(BUILD)/deps.built
+	@mkdir -p $(@D)
 	gcc -std=gnu11 -D_GNU_SOURCE -DEMULATOR='"$(emulator)"' -DLIBRARIES='"$(libraries_$(ARCH))"' -O2 $(WARNINGS) -static -o $@ $<
 
 # The unit tests under ASan and UBSan, those with threads under TSan, then the fuzzers for longer than `make check` has them
@@ -508,7 +513,7 @@ check-deb: deb
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests foreign-check emulated-folder demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall uninstall-libraries deb check-deb clean
+.PHONY: all deps tests check check-i386 check-aarch64 foreign-tests foreign-check mixed-check emulated-folder demo bench lint sanitize sanitized-unit-tests sanitized-thread-tests coverage run-for-coverage install install-libraries uninstall uninstall-libraries deb check-deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -37,8 +37,8 @@ static struct range guarded[RANGES];
 static size_t guarded_count;
 static struct range mask_function; /* pthread_sigmask, which sigprocmask calls */
 static struct range syscall_function, barrier_function; /* syscall, pthread_barrier_wait */
-static struct range loader; /* ld.so: even its system calls are made under its lock … */
-static struct range kernel_entry; /* … but for those that it makes for libc */
+/* ld.so, even whose system calls are made under its lock, but for those that it makes for libc. */
+static struct range loader, kernel_entry;
 
 /* ---- where the code lies ------------------------------------------------------------------- */
 

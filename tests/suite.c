@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* How long a test may take, in seconds: far more than any needs on a busy machine. Check's own
@@ -37,10 +38,15 @@ bool emulated(void)
     return getenv("EMULATOR") != NULL;
 }
 
+void not_emulated_by(const char *emulator, const char *why)
+{
+    if (emulated() && strncmp(getenv("EMULATOR"), emulator, strlen(emulator)) == 0)
+        skip("%s %s", getenv("EMULATOR"), why);
+}
+
 void not_emulated(const char *why)
 {
-    if (emulated())
-        skip("%s %s", getenv("EMULATOR"), why);
+    not_emulated_by("", why);
 }
 
 int main(int argc, char **argv)

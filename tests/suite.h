@@ -21,4 +21,7 @@ bool emulated(void);
 /* Skip the running test there; "qemu-aarch64 7.2 …": what it does not do. */
 void not_emulated(const char *why);
 
+/* … where it is this one: "qemu-i386". */
+void not_emulated_by(const char *emulator, const char *why);
+
 #endif
