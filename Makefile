@@ -422,7 +422,7 @@ $(BUILD)/lint/format: $(formatted) .clang-format | $(BUILD)/deps.lint
 	@mkdir -p $(@D) && touch $@
 
 $(BUILD)/lint/%.tidy: % $(lint_hdr) .clang-tidy | $(BUILD)/deps.lint
-	clang-tidy --quiet $< -- $(CPPFLAGS) -DGRACE_SOURCE='""' -DGRACE_CC='"cc"' -std=gnu11 2>$(BUILD)/tidy.$(notdir $<).err || \
+	clang-tidy --quiet $< -- $(CPPFLAGS) -DGRACE_SOURCE='""' -DGRACE_CC='"cc"' -DEMULATOR='""' -DLIBRARIES='""' -std=gnu11 2>$(BUILD)/tidy.$(notdir $<).err || \
 	    { cat $(BUILD)/tidy.$(notdir $<).err; exit 1; }
 	@rm -f $(BUILD)/tidy.$(notdir $<).err; mkdir -p $(@D) && touch $@
 
