@@ -78,6 +78,7 @@ static void expect_answer(int fd)
 
 static struct process *start_server(const char *mode, const char *listener)
 {
+    not_where_threads_mix(); /* the drain is a thread of libgrace's */
     config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };\n"
            "hooks = ( { name = \"first\"; command = [\"/bin/true\"]; } );\n"
            "daemonize = \"never\";",
@@ -129,6 +130,7 @@ END_TEST
 /* This test gave it to the server, and is the one that everybody comes to from then on. */
 static struct process *start_with_ours(const char *mode, int listener)
 {
+    not_where_threads_mix(); /* the drain is a thread of libgrace's */
     config("log = { to = \"file\"; path = \"%s\"; level = \"debug\"; };", here("log"));
     struct process *server = launch(
         &(struct launch){.way = GRACED,
