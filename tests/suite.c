@@ -46,7 +46,8 @@ void not_emulated(const char *why)
 
 void not_where_threads_mix(void)
 {
-    if (emulated() && strncmp(getenv("EMULATOR"), "qemu-i386 ", 10) == 0)
+    const char *emulator = getenv("EMULATOR");
+    if (emulator != NULL && strncmp(emulator, "qemu-i386 ", 10) == 0)
         not_emulated("gives a thread another's variables after a signal (%gs)");
 }
 
