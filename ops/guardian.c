@@ -213,12 +213,26 @@ static void serve_hook(struct guardian *guardian, size_t index)
     grace_ledger_ring(&guardian->keeper.ledger->answered);
 }
 
-static void serve(struct guardian *guardian)
+/* Whether there was one. */
+static bool serve_hooks(struct guardian *guardian)
+{
+    const struct grace_keeper *keeper = &guardian->keeper;
+    bool served = false;
+    for (size_t i = 0; i < keeper->plan->hook_count; i++) {
+        size_t index = keeper->plan->order[i];
+        if (grace_ledger_state(keeper->ledger, index) == GRACE_HOOK_ASKED) {
+            serve_hook(guardian, index);
+            served = true;
+        }
+    }
+    return served;
+}
+
+/* What the ledger says of the owner and its stop. */
+static void follow_ledger(struct guardian *guardian)
 {
     struct grace_keeper *keeper = &guardian->keeper;
-    uint64_t drop, now = grace_kernel_now_ms();
-    if (read(guardian->asked, &drop, sizeof drop) < 0)
-        return;
+    uint64_t now = grace_kernel_now_ms();
     turn_to_named(guardian);
     uint32_t stage = atomic_load(&keeper->ledger->stage);
     if (stage == GRACE_STAGE_RUNNING)
@@ -228,11 +242,19 @@ static void serve(struct guardian *guardian)
     grace_keeper_read_cause(keeper);
     keeper->deadline_ms =
         (guardian->began_ms != 0 ? guardian->began_ms : now) + keeper->plan->deadline_ms;
-    for (size_t i = 0; i < keeper->plan->hook_count; i++) {
-        size_t index = keeper->plan->order[i];
-        if (grace_ledger_state(keeper->ledger, index) == GRACE_HOOK_ASKED)
-            serve_hook(guardian, index);
-    }
+}
+
+static void serve(struct guardian *guardian)
+{
+    _Atomic uint32_t *asked = &guardian->keeper.ledger->asked;
+    uint64_t drop;
+    uint32_t seen;
+    if (read(guardian->asked, &drop, sizeof drop) < 0)
+        return;
+    do {
+        seen = atomic_load(asked);
+        follow_ledger(guardian);
+    } while (serve_hooks(guardian) && grace_kernel_changes_soon(asked, seen));
 }
 
 /* ---- watching ------------------------------------------------------------------------------ */
