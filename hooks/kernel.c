@@ -30,14 +30,16 @@ uint64_t grace_kernel_now_us(void)
 
 bool grace_kernel_changes_soon(const _Atomic uint32_t *word, uint32_t seen)
 {
-    const uint64_t until = grace_kernel_now_us() + MOMENT_US;
-    do {
+    for (uint64_t began = 0, now = 0; now - began < MOMENT_US;) {
         for (int i = 0; i < 8; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != seen)
                 return true;
             grace_kernel(SYS_sched_yield); /* whoever answers may need this processor */
         }
-    } while (grace_kernel_now_us() < until);
+        now = grace_kernel_now_us();
+        if (began == 0)
+            began = now;
+    }
     return false;
 }
 

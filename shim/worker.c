@@ -297,6 +297,8 @@ static struct worker *take_prepared(void)
 /* Wait until the worker is through or the time is up; then it is lost. */
 static uint32_t await(struct worker *worker, uint32_t timeout_ms)
 {
+    if (grace_kernel_changes_soon(&worker->state, BUSY))
+        return atomic_load_explicit(&worker->state, memory_order_acquire);
     uint64_t until = grace_now_ms() + timeout_ms;
     for (;;) {
         uint32_t bell = grace_stop_bell_value();
@@ -310,8 +312,7 @@ static uint32_t await(struct worker *worker, uint32_t timeout_ms)
                 return BUSY;
             return state;
         }
-        if (!grace_kernel_changes_soon(&worker->state, BUSY))
-            grace_stop_bell_wait(bell, (int64_t)(until - now));
+        grace_stop_bell_wait(bell, (int64_t)(until - now));
     }
 }
 
