@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* How long a test may take, in seconds: far more than any needs on a busy machine. Check's own
@@ -42,6 +43,15 @@ void not_emulated(const char *why)
 {
     if (emulated())
         skip("%s %s", getenv("EMULATOR"), why);
+}
+
+bool endings_are_kept(void)
+{
+    struct utsname kernel;
+    int major = 0, minor = 0;
+    uname(&kernel);
+    sscanf(kernel.release, "%d.%d", &major, &minor);
+    return !emulated() && (major > 6 || (major == 6 && minor >= 15));
 }
 
 void not_where_threads_mix(void)

@@ -21,6 +21,10 @@ bool emulated(void);
 /* Skip the running test there; "qemu-aarch64 7.2 …": what it does not do. */
 void not_emulated(const char *why);
 
+/* Whether the kernel tells how a process ended also when it was reaped (PIDFD_GET_INFO,
+ * Linux 6.15). An emulator does not ask it. */
+bool endings_are_kept(void);
+
 /* Skip it where a thread goes on from a handler with the variables, errno first, of the one that
  * was started last: qemu-i386 7.2 loads %gs from a table that all threads share. */
 void not_where_threads_mix(void);
