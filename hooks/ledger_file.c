@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kernel.h"
@@ -284,23 +283,51 @@ int grace_ledger_rename_owner_at(const char *path, int leaving, int pid)
     return result;
 }
 
+/* A line of /proc/PID/maps. */
+struct mapping {
+    unsigned long long start, end, inode;
+    unsigned major, minor;
+};
+
+static bool next_mapping(FILE *maps, struct mapping *mapping)
+{
+    char line[4608];
+    while (fgets(line, sizeof line, maps) != NULL)
+        if (sscanf(line, "%llx-%llx %*s %*s %x:%x %llu", &mapping->start, &mapping->end,
+                   &mapping->major, &mapping->minor, &mapping->inode) == 5)
+            return true;
+    return false;
+}
+
+/* How maps name the file: on btrfs, and where overlayfs lies over several file systems or the
+ * kernel is older than 6.8, by another device or inode than fstat does. */
+static bool name_in_maps(int fd, struct mapping *name)
+{
+    const void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+    FILE *maps = page == MAP_FAILED ? NULL : fopen("/proc/self/maps", "re");
+    bool found = false;
+    while (maps != NULL && !found && next_mapping(maps, name))
+        found = name->start <= (uintptr_t)page && (uintptr_t)page < name->end;
+    if (maps != NULL)
+        fclose(maps);
+    if (page != MAP_FAILED)
+        munmap((void *)(uintptr_t)page, 1);
+    return found;
+}
+
 bool grace_ledger_is_mapped_by(int fd, int pid)
 {
-    char path[32], line[4608];
-    struct stat about;
+    char path[32];
+    struct mapping name, mapping;
+    if (!name_in_maps(fd, &name))
+        return false;
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *maps = fopen(path, "re");
     bool found = false;
-    if (maps == NULL)
-        return false;
-    bool known = fstat(fd, &about) == 0;
-    while (known && !found && fgets(line, sizeof line, maps) != NULL) {
-        unsigned long long inode = 0;
-        unsigned major_number = 0, minor_number = 0;
-        found = sscanf(line, "%*s %*s %*s %x:%x %llu", &major_number, &minor_number, &inode) == 3 &&
-                inode == about.st_ino && major_number == major(about.st_dev) &&
-                minor_number == minor(about.st_dev);
-    }
-    fclose(maps);
+    while (maps != NULL && !found && next_mapping(maps, &mapping))
+        found = mapping.inode == name.inode && mapping.major == name.major &&
+                mapping.minor == name.minor;
+    if (maps != NULL)
+        fclose(maps);
     return found;
 }

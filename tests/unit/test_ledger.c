@@ -5,10 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -211,6 +214,42 @@ START_TEST(a_state_dir_that_cannot_be_written_is_an_error)
 }
 END_TEST
 
+static void expect_mapped_here_only(int fd)
+{
+    ck_assert(grace_ledger_is_mapped_by(fd, getpid()));
+    ck_assert(!grace_ledger_is_mapped_by(fd, getppid()));
+}
+
+START_TEST(who_maps_it_is_told)
+{
+    int fd;
+    new_ledger(2, &fd);
+    expect_mapped_here_only(fd);
+}
+END_TEST
+
+/* Over two file systems, where fstat and /proc/PID/maps call it differently: as btrfs does, and a
+ * container's root before Linux 6.8. */
+START_TEST(who_maps_it_is_told_on_an_overlay)
+{
+    static const char *const folders[] = {"lower", "upper", "work", "merged"};
+    int fd;
+    char path[4096];
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        skip("no mount namespace of its own may be made here");
+    ck_assert_int_eq(mount("top", "/tmp", "tmpfs", 0, NULL), 0);
+    ck_assert_int_eq(chdir("/tmp"), 0);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        ck_assert_int_eq(mkdir(folders[i], 0755), 0);
+    ck_assert_int_eq(mount("lower", "lower", "tmpfs", 0, NULL), 0);
+    if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work") != 0)
+        skip("no overlay may be mounted here");
+    ck_assert_ptr_nonnull(
+        grace_ledger_create(2, FINGERPRINT, "prog", NULL, "/tmp/merged", path, sizeof path, &fd));
+    expect_mapped_here_only(fd);
+}
+END_TEST
+
 /* ---- what is no ledger --------------------------------------------------------------------- */
 
 START_TEST(a_file_of_another_size_is_no_ledger)
@@ -330,6 +369,8 @@ Suite *suite(void)
     tcase_add_test(group, a_ledger_in_memory_keeps_its_size);
     tcase_add_test(group, the_record_says_whose_it_is);
     tcase_add_test(group, a_state_dir_that_cannot_be_written_is_an_error);
+    tcase_add_test(group, who_maps_it_is_told);
+    tcase_add_test(group, who_maps_it_is_told_on_an_overlay);
     tcase_add_test(group, a_file_of_another_size_is_no_ledger);
     tcase_add_test(group, random_files_do_no_harm);
     tcase_add_test(group, how_many_hooks_there_are_was_settled_when_it_was_attached);
