@@ -170,7 +170,7 @@ void grace_command_run_aside(const struct grace_command *command, char *const *e
     const struct aside what = {.command = command,
                                .envp = envp,
                                .timeout_ms = timeout_ms,
-                               .program_pid = (int)grace_kernel(SYS_getpid),
+                               .program_pid = grace_getpid(),
                                .alive = 1};
     struct aside *aside;
     size_t way = grace_kernel_is_valgrind() ? FORKED : 0;

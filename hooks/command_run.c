@@ -219,6 +219,5 @@ void grace_command_run(const struct grace_command *command, char *const *envp, u
                        struct grace_command_result *result)
 {
     _Atomic int32_t running = 0;
-    grace_command_run_for(command, envp, timeout_ms, (int)grace_kernel(SYS_getpid), &running,
-                          result);
+    grace_command_run_for(command, envp, timeout_ms, grace_getpid(), &running, result);
 }

@@ -147,6 +147,11 @@ void grace_kernel_block_signals(uint64_t *old);
 /* Set this thread's mask. */
 void grace_kernel_set_mask(uint64_t mask);
 
+static inline __attribute__((always_inline)) int32_t grace_getpid(void)
+{
+    return (int32_t)grace_kernel(SYS_getpid);
+}
+
 /* Milliseconds of CLOCK_MONOTONIC, and the same in microseconds. */
 uint64_t grace_kernel_now_us(void);
 static inline uint64_t grace_kernel_now_ms(void)

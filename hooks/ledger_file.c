@@ -101,7 +101,7 @@ static void fill_record(struct grace_ledger_record *record, const char *program,
 {
     memset(record, 0, sizeof *record);
     record->magic = GRACE_LEDGER_MAGIC;
-    record->pid = (int32_t)grace_kernel(SYS_getpid);
+    record->pid = grace_getpid();
     if (durable) {
         record->start_time = grace_process_born(record->pid);
         read_boot_id(record->boot_id);
@@ -125,7 +125,7 @@ static void begin(struct grace_ledger *ledger, size_t hook_count, uint64_t finge
     ledger->fingerprint = fingerprint;
     atomic_store_explicit(&ledger->status, -1, memory_order_relaxed);
     atomic_store_explicit(&ledger->sender_uid, -1, memory_order_relaxed);
-    atomic_store_explicit(&ledger->owner, (int32_t)grace_kernel(SYS_getpid), memory_order_release);
+    atomic_store_explicit(&ledger->owner, grace_getpid(), memory_order_release);
 }
 
 static struct grace_ledger *set_up(int fd, size_t hook_count, uint64_t fingerprint,
@@ -289,45 +289,45 @@ struct mapping {
     unsigned major, minor;
 };
 
-static bool next_mapping(FILE *maps, struct mapping *mapping)
-{
-    char line[4608];
-    while (fgets(line, sizeof line, maps) != NULL)
-        if (sscanf(line, "%llx-%llx %*s %*s %x:%x %llu", &mapping->start, &mapping->end,
-                   &mapping->major, &mapping->minor, &mapping->inode) == 5)
-            return true;
-    return false;
-}
+typedef bool is_wanted(const struct mapping *mapping, const void *what);
 
-/* How maps name the file: on btrfs, and where overlayfs lies over several file systems or the
- * kernel is older than 6.8, by another device or inode than fstat does. */
-static bool name_in_maps(int fd, struct mapping *name)
+/* The first one of a process that is wanted. */
+static bool find_mapping(int pid, is_wanted *is_it, const void *what, struct mapping *mapping)
 {
-    const void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
-    FILE *maps = page == MAP_FAILED ? NULL : fopen("/proc/self/maps", "re");
+    char path[32], line[4608];
     bool found = false;
-    while (maps != NULL && !found && next_mapping(maps, name))
-        found = name->start <= (uintptr_t)page && (uintptr_t)page < name->end;
-    if (maps != NULL)
-        fclose(maps);
-    if (page != MAP_FAILED)
-        munmap((void *)(uintptr_t)page, 1);
-    return found;
-}
-
-bool grace_ledger_is_mapped_by(int fd, int pid)
-{
-    char path[32];
-    struct mapping name, mapping;
-    if (!name_in_maps(fd, &name))
-        return false;
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *maps = fopen(path, "re");
-    bool found = false;
-    while (maps != NULL && !found && next_mapping(maps, &mapping))
-        found = mapping.inode == name.inode && mapping.major == name.major &&
-                mapping.minor == name.minor;
+    while (maps != NULL && !found && fgets(line, sizeof line, maps) != NULL)
+        found = sscanf(line, "%llx-%llx %*s %*s %x:%x %llu", &mapping->start, &mapping->end,
+                       &mapping->major, &mapping->minor, &mapping->inode) == 5 &&
+                is_it(mapping, what);
     if (maps != NULL)
         fclose(maps);
     return found;
+}
+
+static bool covers(const struct mapping *mapping, const void *address)
+{
+    return mapping->start <= (uintptr_t)address && (uintptr_t)address < mapping->end;
+}
+
+static bool is_of_same_file(const struct mapping *mapping, const void *other)
+{
+    const struct mapping *name = other;
+    return mapping->inode == name->inode && mapping->major == name->major &&
+           mapping->minor == name->minor;
+}
+
+/* Maps are compared with a map of ours: on btrfs, and where overlayfs lies over several file
+ * systems or the kernel is older than 6.8, fstat tells of another device or inode. */
+bool grace_ledger_is_mapped_by(int fd, int pid)
+{
+    struct mapping ours, theirs;
+    void *page = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return false;
+    bool known = find_mapping(grace_getpid(), covers, page, &ours);
+    munmap(page, 1);
+    return known && find_mapping(pid, is_of_same_file, &ours, &theirs);
 }

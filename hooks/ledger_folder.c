@@ -31,8 +31,8 @@ static bool is_own(int fd, struct grace_ledger_record *record)
 {
     struct stat about;
     return fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() &&
-           grace_ledger_read_record(fd, record) == 0 &&
-           record->pid == (int32_t)grace_kernel(SYS_getpid) && grace_ledger_owner_lives(record);
+           grace_ledger_read_record(fd, record) == 0 && record->pid == grace_getpid() &&
+           grace_ledger_owner_lives(record);
 }
 
 static struct grace_ledger *take_back(const char *path, const char *config, uint64_t fingerprint,

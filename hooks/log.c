@@ -48,7 +48,7 @@ void grace_log_begin(struct grace_log_line *line, enum grace_log_level level, co
 {
     line->level = level;
     int pid = atomic_load_explicit(&settings.pid, memory_order_relaxed);
-    line->pid = pid != 0 ? pid : (int)grace_kernel(SYS_getpid);
+    line->pid = pid != 0 ? pid : grace_getpid();
     line->event = event;
     /* Room is kept for the mark that says something is missing. */
     grace_text_start(&line->message, line->message_buffer,

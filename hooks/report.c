@@ -86,7 +86,7 @@ void grace_report_begin(const struct grace_report_begin *begin)
     if (begin->sender_pid > 0) {
         grace_log_number(&line, "sender_pid", begin->sender_pid);
         grace_log_number(&line, "sender_uid", begin->sender_uid);
-        if (begin->sender_pid == (pid_t)grace_kernel(SYS_getpid)) {
+        if (begin->sender_pid == grace_getpid()) {
             grace_log_say(&line, " from itself");
         } else {
             grace_log_say(&line, " from pid %d", begin->sender_pid);

@@ -41,8 +41,7 @@ static void stuck(void)
     announce(false);
 }
 
-static GRACE_LAUNCH_STACK_ALIGNED char
-    announce_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(announce_stack);
+GRACE_LAUNCH_STACK(announce_stack);
 static struct grace_launch launch;
 static const struct grace_launched announcing = {
     .conductor = conductor, .stuck = stuck, .stack_end = announce_stack + sizeof announce_stack};

@@ -115,7 +115,7 @@ static long start_first(unsigned long flags)
 /* The SIGCHLD of a forked one waits, blocked as it is, to be taken away. */
 static long start_first_by_fork(void)
 {
-    const uint64_t sigchld = UINT64_C(1) << (SIGCHLD - 1);
+    const uint64_t sigchld = GRACE_SIGNAL_BIT(SIGCHLD);
     static const struct timespec now;
     uint64_t pending = 0;
     grace_kernel(SYS_rt_sigpending, &pending, sizeof pending);

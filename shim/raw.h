@@ -17,11 +17,6 @@
 
 #include "hooks/kernel.h"
 
-static inline __attribute__((always_inline)) pid_t grace_getpid(void)
-{
-    return (pid_t)grace_kernel(SYS_getpid);
-}
-
 static inline pid_t grace_gettid(void)
 {
     return (pid_t)grace_kernel(SYS_gettid);

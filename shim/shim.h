@@ -296,7 +296,7 @@ int grace_thread_start(void *(*function)(void *), void *argument);
 struct grace_launched {
     void *(*conductor)(void *);
     void (*stuck)(void);
-    char *stack_end;      /* of a stack of its own, of GRACE_LAUNCH_STACK bytes */
+    char *stack_end;      /* of a GRACE_LAUNCH_STACK of its own */
     void (*beside)(void); /* what its starter does while it begins; NULL: nothing */
 };
 struct grace_launch {
@@ -304,9 +304,9 @@ struct grace_launch {
     struct grace_again again;
     _Atomic uint32_t pending; /* 1: the timer is armed; 2: its signal is being looked at */
 };
-#define GRACE_LAUNCH_STACK (64 * 1024)
-/* Ends with a page: what starts a thread fits into one, and the page fault is its largest cost. */
-#define GRACE_LAUNCH_STACK_ALIGNED _Alignas(4096)
+/* Its stack. It ends with a page: what starts a thread fits into one, and the page fault is its
+ * largest cost. A name cannot be in parentheses: NOLINTNEXTLINE(bugprone-macro-parentheses) */
+#define GRACE_LAUNCH_STACK(name) static _Alignas(4096) char name[64 * 1024] GRACE_ROOM(name)
 void grace_launch(struct grace_launch *launch, const struct grace_launched *what, int signo,
                   const ucontext_t *context);
 

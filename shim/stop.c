@@ -252,7 +252,7 @@ static void signal_stuck(void)
     grace_end(false);
 }
 
-static GRACE_LAUNCH_STACK_ALIGNED char stop_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(stop_stack);
+GRACE_LAUNCH_STACK(stop_stack);
 static struct grace_launch stop_launch;
 static const struct grace_launched stopping = {.conductor = signal_conductor,
                                                .stuck = signal_stuck,
@@ -340,19 +340,16 @@ static void *call_conductor(void *unused)
     wait_for_ever();
 }
 
-/* With every signal blocked; `mask` is what the caller had. */
-static void lead_call(uint64_t mask)
+/* With every signal blocked. */
+static void lead_call(void)
 {
-    if (grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0) {
+    stop.waits = grace_safepoint_here() && grace_thread_start(call_conductor, NULL) == 0;
+    if (stop.waits) {
         grace_conductor_prepare();
-        stop.waits = true;
-        grace_sigprocmask(SIG_SETMASK, mask, NULL);
-        wait_until_done();
-        stop.waits = false;
-        return;
+    } else {
+        conduct_stop(false);
+        finish();
     }
-    conduct_stop(false);
-    finish();
 }
 
 /* Another ending came first. Returns true when this one may go on regardless, false when the other
@@ -401,13 +398,14 @@ static void end_owner(enum grace_cause cause, int status)
     /* Until a conductor runs: a handler of the target's that ran above us, and called exit, would
      * wait for us in vain. */
     uint64_t mask;
-    grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
-    for (uint32_t none = NONE; !atomic_compare_exchange_strong(&stop.state, &none, LED);
-         none = NONE) {
+    for (;;) {
+        uint32_t none = NONE;
+        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, &mask);
+        if (atomic_compare_exchange_strong(&stop.state, &none, LED))
+            break;
         grace_sigprocmask(SIG_SETMASK, mask, NULL);
         if (wait_for_leader(cause))
             return;
-        grace_sigprocmask(SIG_SETMASK, GRACE_ALL_SIGNALS, NULL);
     }
     stop.leader = grace_gettid();
     if (stop.facts.cause != GRACE_CAUSE_SIGNAL)
@@ -416,10 +414,12 @@ static void end_owner(enum grace_cause cause, int status)
     stop.facts.began_ms = grace_now_ms();
     grace_guardian_tell(GRACE_STAGE_CALLED);
     if (grace_conductor_has_work(GRACE_PHASE_ANNOUNCE, GRACE_PHASE_CLEANUP, stop.facts.cause))
-        lead_call(mask);
+        lead_call();
     else
         finish();
     grace_sigprocmask(SIG_SETMASK, mask, NULL);
+    wait_until_done();
+    stop.waits = false;
 }
 
 GRACE_IN_CHILDREN void grace_stop_by_call(enum grace_cause cause, int status)

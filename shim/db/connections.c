@@ -49,7 +49,7 @@ static bool take(struct grace_db_connection *place, struct grace_db_library *lib
         return false;
     place->library = library;
     place->busy_since_ms = 0;
-    atomic_store(&place->process, (int32_t)grace_kernel(SYS_getpid));
+    atomic_store(&place->process, grace_getpid());
     atomic_store(&place->owner, (int32_t)grace_kernel(SYS_gettid));
     atomic_store(&place->used, 0);
     atomic_store(&place->vacant, 0);
@@ -96,7 +96,7 @@ static bool is_open(struct grace_db_connection *place, int32_t process)
 
 struct grace_db_connection *grace_db_next(struct grace_db_connection *connection)
 {
-    int32_t process = (int32_t)grace_kernel(SYS_getpid);
+    int32_t process = grace_getpid();
     for (struct block *block = &first; block != NULL; block = block_after(block, false)) {
         size_t i = 0;
         if (connection != NULL) {

@@ -113,7 +113,7 @@ static struct grace_db_connection *known(struct grace_db_library *library, void 
         grace_db_add(library, handle); /* it was opened past us */
         connection = grace_db_find(handle);
     }
-    int32_t process = (int32_t)grace_kernel(SYS_getpid);
+    int32_t process = grace_getpid();
     if (connection != NULL && atomic_load(&connection->process) != process) {
         atomic_store(&connection->running, 0); /* the parent's calls */
         atomic_store(&connection->process, process);
@@ -125,7 +125,7 @@ struct grace_db_connection *grace_db_enter(struct grace_db_library *library, voi
                                            bool goes_on)
 {
     if (handle == NULL || atomic_load_explicit(&gate.closed, memory_order_acquire) == 0 ||
-        atomic_load(&gate.process) != (int32_t)grace_kernel(SYS_getpid))
+        atomic_load(&gate.process) != grace_getpid())
         return NULL;
     int saved = errno;
     int32_t thread = (int32_t)grace_kernel(SYS_gettid);
@@ -150,7 +150,7 @@ void grace_db_leave(struct grace_db_connection *connection)
 
 void grace_db_gate_close(void)
 {
-    int32_t process = (int32_t)grace_kernel(SYS_getpid);
+    int32_t process = grace_getpid();
     bool is_forked =
         atomic_load(&gate.process) != process; /* its parent's threads wait elsewhere */
     for (size_t i = 0; i < THREADS; i++) {

@@ -141,7 +141,7 @@ static bool has_work(void)
 
 static bool begin(void)
 {
-    int32_t process = (int32_t)grace_kernel(SYS_getpid);
+    int32_t process = grace_getpid();
     if (phase.process != process) { /* a forked child has its parent's thread no longer */
         phase.process = process;
         atomic_store(&phase.wanted, NO_THREAD);
@@ -162,8 +162,7 @@ static void undo(void)
 {
     uint32_t on = ON;
     grace_db_gate_open();
-    if (phase.process != (int32_t)grace_kernel(SYS_getpid) ||
-        !atomic_compare_exchange_strong(&phase.wanted, &on, OFF))
+    if (phase.process != grace_getpid() || !atomic_compare_exchange_strong(&phase.wanted, &on, OFF))
         return;
     futex_wake(&phase.wanted);
     wait_until(OFF);

@@ -79,10 +79,10 @@ static void *conductor(void *unused)
     return unused;
 }
 
-static GRACE_LAUNCH_STACK_ALIGNED char stack[GRACE_LAUNCH_STACK] GRACE_ROOM(worker_stack);
+GRACE_LAUNCH_STACK(worker_stack);
 static struct grace_launch launch;
 static const struct grace_launched draining = {
-    .conductor = conductor, .stuck = end, .stack_end = stack + sizeof stack};
+    .conductor = conductor, .stuck = end, .stack_end = worker_stack + sizeof worker_stack};
 
 /* The second cuts the drain short; a third ends it whatever hangs. */
 static void another_signal(void)
@@ -233,7 +233,7 @@ static void go_alone(void)
     atomic_store(&worker.goes_along, ALONE);
 }
 
-static GRACE_LAUNCH_STACK_ALIGNED char late_stack[GRACE_LAUNCH_STACK] GRACE_ROOM(late_stack);
+GRACE_LAUNCH_STACK(late_stack);
 static struct grace_launch late_launch;
 static const struct grace_launched going_along = {
     .conductor = conductor_of_late, .stuck = go_alone, .stack_end = late_stack + sizeof late_stack};
