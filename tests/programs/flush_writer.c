@@ -1,18 +1,21 @@
 /*
  * Writes lines with running numbers to as many files as its argument says, "lines0" and so on, each
- * through a buffer of 2 MiB, as fast as it can; with a second argument by threads, one for each
- * file. How many lines stdio has taken for each file stands in the file "taken", in shared memory.
+ * through a buffer of 2 MiB, as fast as it can; with the second argument "threads" by threads, one
+ * for each file, and with "half" only until the first buffer is more than half full. How many lines
+ * stdio has taken for each file stands in the file "taken", in shared memory.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define FILES_MAX 16
 #define BUFFER    (2 * 1024 * 1024)
+#define LINE      39
 
 static _Atomic unsigned *taken;
 static FILE *files[FILES_MAX];
@@ -52,12 +55,16 @@ int main(int argc, char **argv)
         open_file(i);
     puts("ready");
     fflush(stdout);
-    if (argc > 2)
+    const char *how = argc > 2 ? argv[2] : "";
+    if (strcmp(how, "threads") == 0)
         for (long i = 0; i < count; i++) {
             pthread_t thread;
             pthread_create(&thread, NULL, write_for_ever, (void *)i);
         }
+    else
+        while (strcmp(how, "half") != 0 || taken[0] * LINE < BUFFER / 2 + BUFFER / 4)
+            for (int i = 0; i < count; i++)
+                write_line(i);
     for (;;)
-        for (int i = 0; i < count; i++)
-            argc > 2 ? pause() : write_line(i);
+        pause();
 }

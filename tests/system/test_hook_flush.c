@@ -17,10 +17,10 @@
 
 static volatile unsigned *taken;
 
-static struct process *start_writer(enum way way, const char *files, const char *threads)
+static struct process *start_writer(enum way way, const char *files, const char *how)
 {
     unlink(here("taken"));
-    struct process *writer = start(way, program("flush_writer"), files, threads);
+    struct process *writer = start(way, program("flush_writer"), files, how);
     wait_ready(writer);
     int fd = open(here("taken"), O_RDONLY | O_CLOEXEC);
     taken = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
@@ -67,7 +67,7 @@ static void expect_lines(const char *name)
 #define ROUNDS 3
 
 static const struct {
-    const char *files, *threads;
+    const char *files, *how;
 } writers[] = {{"1", NULL}, {"8", NULL}, {"4", "threads"}};
 
 START_TEST(what_was_written_is_in_the_files_when_the_next_hook_looks)
@@ -79,7 +79,7 @@ START_TEST(what_was_written_is_in_the_files_when_the_next_hook_looks)
            here("log"), hook_script("look", "for f in lines*; do wc -c < $f > seen.$f; done", ""));
     for (int round = 0; round < ROUNDS; round++) {
         unsigned before[16];
-        struct process *writer = start_writer(GRACED, writers[_i].files, writers[_i].threads);
+        struct process *writer = start_writer(GRACED, writers[_i].files, writers[_i].how);
         wait_for_megabytes(writer, files);
         for (int i = 0; i < files; i++)
             before[i] = taken[i];
@@ -96,17 +96,14 @@ START_TEST(what_was_written_is_in_the_files_when_the_next_hook_looks)
 }
 END_TEST
 
+/* The writer stops by itself before the buffer is full: one that writes on may spend nearly all of
+ * its time in write(2), where the disk is slow, and loses nothing there. */
 START_TEST(without_it_megabytes_are_lost)
 {
-    unsigned lost = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        struct process *writer = start_writer(BARE, "1", NULL);
-        wait_for_megabytes(writer, 1);
-        unsigned before = taken[0];
-        expect_status(stop_with(writer, SIGTERM), KILLED(SIGTERM));
-        lost += lines_in("lines0") < before;
-    }
-    expect(lost > 0, "%u", lost);
+    struct process *writer = start_writer(BARE, "1", "half");
+    wait_for_megabytes(writer, 1);
+    expect_status(stop_with(writer, SIGTERM), KILLED(SIGTERM));
+    expect(lines_in("lines0") == 0);
 }
 END_TEST
 
