@@ -201,6 +201,8 @@ START_TEST(a_hook_that_had_begun_is_not_run_again)
     struct owner owner = start_owner(true);
     send_signal(owner.process, SIGTERM);
     wait_contains("order", "B");
+    /* The target first: without its guardian it would go on to C. The guardian waits for B. */
+    kill(owner.process->pid, SIGKILL);
     kill(owner.guardian, SIGKILL);
     story_kill_all();
     expect_text(contents("order"), "A\nB\n");
