@@ -13,7 +13,8 @@ CC    := $(or $(compiler_$(ARCH)),$(error ARCH=$(ARCH): libgrace is written for 
 BUILD := build/$(ARCH)
 endif
 
-MULTIARCH := $(shell $(CC) -print-multiarch)
+# As the compiler says; where there is none yet, as it will say when it has been installed.
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || echo $(patsubst i%86,i386,$(or $(ARCH),$(shell uname -m)))-linux-gnu)
 # "": for the machine that builds.
 CROSS     := $(filter-out $(shell gcc -print-multiarch 2>/dev/null),$(MULTIARCH))
 LIBDIR     = $(PREFIX)/lib/$(MULTIARCH)
