@@ -13,10 +13,12 @@ CC    := $(or $(compiler_$(ARCH)),$(error ARCH=$(ARCH): libgrace is written for 
 BUILD := build/$(ARCH)
 endif
 
-# As the compiler says; where there is none yet, as it will say when it has been installed.
-MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || echo $(patsubst i%86,i386,$(or $(ARCH),$(shell uname -m)))-linux-gnu)
+# What a compiler says; where it is not there yet, what it will say when it has been installed.
+multiarch  = $(shell $(1) -print-multiarch 2>/dev/null || echo $(patsubst i%86,i386,$(2))-linux-gnu)
+MACHINE   := $(shell uname -m)
+MULTIARCH := $(call multiarch,$(CC),$(or $(ARCH),$(MACHINE)))
 # "": for the machine that builds.
-CROSS     := $(filter-out $(shell gcc -print-multiarch 2>/dev/null),$(MULTIARCH))
+CROSS     := $(filter-out $(call multiarch,gcc,$(MACHINE)),$(MULTIARCH))
 LIBDIR     = $(PREFIX)/lib/$(MULTIARCH)
 VERSION   := 0.1.0
 
