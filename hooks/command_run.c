@@ -195,12 +195,11 @@ void grace_command_run_for(const struct grace_command *command, char *const *env
     /* Only our end: a command may well rely on output that blocks. */
     grace_kernel(SYS_fcntl, run.output, F_SETFL, O_NONBLOCK);
     struct grace_spawned *spawned;
-    run.pid = grace_spawn(command, envp, ends[1], &spawned);
+    run.pid = grace_spawn(command, envp, ends[1], running, &spawned);
     grace_kernel(SYS_close, ends[1]);
     if (run.pid < 0) {
         result->detail = (int)-run.pid;
     } else {
-        atomic_store_explicit(running, (int32_t)run.pid, memory_order_release);
         follow(&run, result);
         atomic_store_explicit(running, 0, memory_order_release);
         int error = grace_spawn_end(spawned);

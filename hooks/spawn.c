@@ -31,6 +31,7 @@ struct grace_spawned {
     const struct grace_command *command;
     char *const *envp;
     int output;
+    _Atomic int32_t *running;
     atomic_int error; /* a positive errno, of the new process; relaxed: read after it was reaped */
 };
 
@@ -100,6 +101,9 @@ static GRACE_PLAIN void become_command(void *argument)
     const struct grace_command *command = spawned->command;
     default_signals();
     grace_kernel(SYS_setpgid, 0, 0);
+    /* The command may stop its parent, or hang in exec, before that one could say it. */
+    atomic_store_explicit(spawned->running, (int32_t)grace_kernel(SYS_getpid),
+                          memory_order_release);
     long result = arrange_descriptors(spawned->output);
     if (result >= 0 && command->switch_user)
         result = switch_user(command);
@@ -130,7 +134,7 @@ static long start(struct grace_spawned *spawned)
 }
 
 long grace_spawn(const struct grace_command *command, char *const *envp, int output,
-                 struct grace_spawned **spawned)
+                 _Atomic int32_t *running, struct grace_spawned **spawned)
 {
     if (command->path == NULL)
         return -(command->error != 0 ? command->error : ENOENT);
@@ -139,10 +143,12 @@ long grace_spawn(const struct grace_command *command, char *const *envp, int out
     if (grace_kernel_failed(memory))
         return memory;
     *spawned = (struct grace_spawned *)(void *)((char *)memory + STACK_SIZE) - 1;
-    **spawned = (struct grace_spawned){command, envp, output, 0};
+    **spawned = (struct grace_spawned){command, envp, output, running, 0};
     long pid = start(*spawned);
     if (pid < 0)
         grace_kernel(SYS_munmap, mapping_of(*spawned), STACK_SIZE);
+    else
+        atomic_store_explicit(running, (int32_t)pid, memory_order_release);
     return pid;
 }
 

@@ -9,11 +9,11 @@
 /*
  * Start the command in a process group of its own, its output into the descriptor `output`. Returns
  * its pid, a child of the caller that the caller reaps, after which it calls grace_spawn_end; or a
- * negative errno. Async-signal-safe.
+ * negative errno. *running holds the pid from before the command is executed. Async-signal-safe.
  */
 struct grace_spawned; /* what the new process has to tell */
 long grace_spawn(const struct grace_command *command, char *const *envp, int output,
-                 struct grace_spawned **spawned);
+                 _Atomic int32_t *running, struct grace_spawned **spawned);
 
 /* Whether what has ended was the command: 0, or a positive errno: it could not be executed. Frees
  * `spawned`. Async-signal-safe. */
