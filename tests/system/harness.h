@@ -96,6 +96,10 @@ struct launch {
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* An option of unshare(1) without which one who is not root may make no other namespaces; for root
+ * one that changes nothing beside --fork. The story is skipped where none can be made. */
+const char *namespace_option(void);
+
 struct process {
     pid_t pid;
     int status; /* the raw wait status, once it has ended */

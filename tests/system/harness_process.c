@@ -174,10 +174,21 @@ static struct process *new_process(const struct launch *how)
     return process;
 }
 
+const char *namespace_option(void)
+{
+    if (geteuid() == 0)
+        return "--fork";
+    if (system("unshare --map-root-user true 2>/dev/null") != 0)
+        skip("only root can make a namespace here");
+    return "--map-root-user";
+}
+
 struct process *launch(const struct launch *how)
 {
     struct process *process = new_process(how);
     struct start_data data = {.how = how, .process = process, .library = library_for(how)};
+    if (how->user != NULL && geteuid() != 0)
+        skip("only root can become another user");
     if (how->user != NULL && (data.user = getpwnam(how->user)) == NULL)
         story_fail(__FILE__, __LINE__, "no user %s", how->user);
     char terminal[64];

@@ -399,6 +399,7 @@ START_TEST(in_a_narrow_window_the_line_stays_one_line)
 {
     struct process *target = target_in("stop");
     environment("TERM", "screen");
+    environment("SHELL", "/bin/bash"); /* which outlives an interrupted command */
     expect_status(run(BARE, "tmux", "-S", here("tmux"), "-f", "/dev/null", "new-session", "-d",
                       "-x", "24", "-y", "20",
                       text("%s stop %d; cat", product("grace"), (int)target->pid)),

@@ -462,8 +462,9 @@ START_TEST(pid_1_waits_for_its_children)
         not_emulated("passes on the first four bytes of TCP_INFO only");
     port = free_port();
     const char *preload = _i == 0 ? "" : text("export LD_PRELOAD='%s';", product("libgrace.so"));
-    server = start(BARE, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh",
-                   "-c", text("%s exec %s --mode fork ipv4:%d", preload, program("server"), port));
+    server = start(BARE, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+                   namespace_option(), "/bin/sh", "-c",
+                   text("%s exec %s --mode fork ipv4:%d", preload, program("server"), port));
     wait_ready(server);
     int fd = dial(port);
     expect(fd >= 0);

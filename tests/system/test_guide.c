@@ -93,7 +93,7 @@ END_TEST
 /* Its web.conf, the plan, and what a TERM and a kill -9 say: all but pids and times. */
 static const char web[] =
     "shown() { sed -n \"/^    $1/,/^    $2/s/^    //p\" \"$README\"; }\n"
-    "plain() { sed -E 's/\\[[0-9]+\\]/[PID]/; s/pid [0-9]+ \\([a-z]+\\)/SENDER/; "
+    "plain() { sed -E 's/\\[[0-9]+\\]/[PID]/; s/pid [0-9]+ \\([a-z]+\\), uid [0-9]+/SENDER/; "
     "s/[0-9.]+m?s($|:)/TIME\\1/'; }\n"
     "shown 'deadline = \"45s\";' ');' > web.conf\n"
     "grace check web.conf > plan\n"

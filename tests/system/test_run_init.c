@@ -16,8 +16,8 @@ enum { GRACE, TINI, DUMB_INIT, CATATONIT, INITS };
 /* As PID 1 of a namespace of its own. */
 static struct process *start_first(int init, const char *const *words)
 {
-    const char *argv[24] = {"unshare", "-pf", "--mount-proc"};
-    size_t count = 3;
+    const char *argv[24] = {"unshare", "-pf", "--mount-proc", namespace_option()};
+    size_t count = 4;
     if (init == GRACE) {
         argv[count++] = product("grace");
         argv[count++] = "run";
