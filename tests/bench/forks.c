@@ -20,15 +20,22 @@ static const struct family {
     int count;     /* of children in a round */
     int megabytes; /* that the parent has touched; -1: it is a shell */
     const char *remark;
+    bool pinned; /* parent and child on one processor */
 } families[] = {
     {"fork, _exit, wait", "fork", 200, 0,
-     "of a parent of 100 KiB: each mapping of it is 1 % there, each page fault 2 to 3 %"},
-    {"the same, a parent of 20 MB", "fork", 60, 20, NULL},
-    {"the same, a parent of 100 MB", "fork", 20, 100, NULL},
-    {"a subshell of sh", "i=0; while [ $i -lt %d ]; do (:); i=$((i + 1)); done", 200, -1, NULL},
-    {"fork, exec, wait", "fork-exec", 50, 0, NULL},
-    {"vfork, exec, wait", "vfork-exec", 50, 0, NULL},
-    {"posix_spawn, wait", "spawn", 50, 0, NULL},
+     "of a parent of 100 KiB: each mapping of it is 1 % there, each page fault 2 to 3 %; where a "
+     "child lasts\n    until its parent sleeps on a processor of its own, the parent has to be "
+     "woken",
+     false},
+    {"the same, on one processor", "fork", 200, 0, "that is what libgrace adds to a fork itself",
+     true},
+    {"the same, a parent of 20 MB", "fork", 60, 20, NULL, false},
+    {"the same, a parent of 100 MB", "fork", 20, 100, NULL, false},
+    {"a subshell of sh", "i=0; while [ $i -lt %d ]; do (:); i=$((i + 1)); done", 200, -1, NULL,
+     false},
+    {"fork, exec, wait", "fork-exec", 50, 0, NULL, false},
+    {"vfork, exec, wait", "vfork-exec", 50, 0, NULL, false},
+    {"posix_spawn, wait", "spawn", 50, 0, NULL, false},
 };
 
 enum { BARE, EMPTY, PLAIN, GRACED, WAYS };
@@ -63,7 +70,7 @@ static double once_shell(const struct subject *subject)
 
 static const char *const *forker(const struct family *family, int count)
 {
-    const char **argv = calloc(6, sizeof *argv);
+    const char **argv = calloc(7, sizeof *argv);
     if (argv == NULL)
         abort();
     argv[0] = built("tests/bench/programs/forker");
@@ -71,6 +78,8 @@ static const char *const *forker(const struct family *family, int count)
     argv[2] = words("%d", count);
     argv[3] = words("%d", family->megabytes);
     argv[4] = built("tests/bench/programs/nothing");
+    if (family->pinned)
+        argv[5] = "pinned";
     return argv;
 }
 
