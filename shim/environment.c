@@ -5,6 +5,9 @@
  * The variable is edited in place: programs keep pointers to the environment they got. When
  * libgrace was its only entry, the variable goes; other entries stay. What /proc/PID/environ shows
  * is the memory that the program started with, and does not change by taking a pointer out.
+ *
+ * /etc/ld.so.preload has the loader put libgrace into every program, without the variable: then
+ * there is nothing to hide, and only the guardian is named to an exec.
  */
 #include "shim.h"
 
@@ -152,21 +155,22 @@ void grace_environment_hide(char **environment, const char *self)
     }
 }
 
-char *const *grace_environment_restore(char *const *environment, char **vector, char *entry)
+bool grace_environment_preloads(char *const *environment, const char *self)
 {
-    if (entry_name == NULL || entry_name[0] == '\0')
-        return environment;
-    const char *current = NULL;
-    size_t count = 0;
-    if (environment != NULL) {
-        for (; environment[count] != NULL; count++) {
-            vector[count] = environment[count];
-            if (current == NULL && strncmp(environment[count], VARIABLE, PREFIX) == 0) {
-                current = environment[count];
-                vector[count] = entry;
-            }
-        }
-    }
+    const char *at, *list;
+    size_t length;
+    for (; *environment != NULL; environment++)
+        if (strncmp(*environment, VARIABLE, PREFIX) == 0)
+            for (list = *environment + PREFIX; (length = next_entry(&at, list)) > 0;
+                 list = at + length)
+                if (names_libgrace(at, length, self))
+                    return true;
+    return false;
+}
+
+/* The variable for an exec, where the target has `current` now. Its length; 0: it is too long. */
+static size_t put_together(char *entry, const char *current)
+{
     struct grace_text text;
     /* Room is kept for the guardian's variable behind it. */
     grace_text_start(&text, entry, GRACE_PRELOAD_MAX - 64);
@@ -180,17 +184,34 @@ char *const *grace_environment_restore(char *const *environment, char **vector, 
             grace_text_add(&text, current + PREFIX);
         }
     }
-    if (text.cut)
-        return environment;
-    if (current == NULL)
-        vector[count++] = entry;
+    return text.cut ? 0 : text.length;
+}
+
+char *const *grace_environment_restore(char *const *environment, char **vector, char *entry)
+{
+    bool preloaded = entry_name != NULL && entry_name[0] != '\0';
     int guardian = grace_guardian_pid();
+    size_t count = 0, used = 0, place = 0;
+    if (!preloaded && guardian <= 0)
+        return environment;
+    for (; environment != NULL && environment[count] != NULL; count++)
+        vector[count] = environment[count];
+    if (preloaded) {
+        while (place < count && strncmp(vector[place], VARIABLE, PREFIX) != 0)
+            place++;
+        used = put_together(entry, place < count ? vector[place] : NULL);
+        if (used == 0)
+            return environment;
+        vector[place] = entry;
+        count += place == count;
+        used++;
+    }
     if (guardian > 0) {
-        char *name = entry + text.length + 1;
-        grace_text_start(&text, name, GRACE_PRELOAD_MAX - (size_t)(name - entry));
+        struct grace_text text;
+        grace_text_start(&text, entry + used, GRACE_PRELOAD_MAX - used);
         grace_text_add(&text, GRACE_GUARDIAN_VARIABLE);
         grace_text_add_signed(&text, guardian);
-        vector[count++] = name;
+        vector[count++] = entry + used;
     }
     vector[count] = NULL;
     return vector;

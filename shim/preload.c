@@ -265,11 +265,20 @@ static bool is_disabled(char *const *environment)
     return getauxval(AT_SECURE) != 0 || (value != NULL && strcmp(value, "1") == 0);
 }
 
+/* Where every program has libgrace (/etc/ld.so.preload), also what a hook runs and what that
+ * starts: each would owe hooks of its own, whose commands would owe hooks, without end. A hook that
+ * starts a program under libgrace says so by LD_PRELOAD. */
+static bool is_of_a_hook(char *const *environment)
+{
+    return value_of(environment, "GRACE_HOOK") != NULL &&
+           !grace_environment_preloads(environment, grace_shim.library);
+}
+
 __attribute__((constructor)) static void construct(int argc, char **argv, char **environment)
 {
     (void)argc;
     GRACE_KEEP_ERRNO;
-    if (!is_in_front() || is_disabled(environment) || !learn_library())
+    if (!is_in_front() || is_disabled(environment) || !learn_library() || is_of_a_hook(environment))
         return;
     grace_shim.stack_end = (const char *)getauxval(AT_EXECFN);
     (void)argv;

@@ -124,6 +124,10 @@ void grace_libc_has_forked(bool failed);
  */
 void grace_environment_hide(char **environment, const char *self);
 
+/* Whether LD_PRELOAD names libgrace in an environment: else the loader's own list does
+ * (/etc/ld.so.preload), which is for every program. */
+bool grace_environment_preloads(char *const *environment, const char *self);
+
 /* The guardian that the program before an exec left to us, by the variable that the exec was given;
  * 0: none. Takes the variable out of the environment. */
 #define GRACE_GUARDIAN_VARIABLE "GRACE_GUARDIAN="
