@@ -147,7 +147,7 @@ long grace_spawn(const struct grace_command *command, char *const *envp, int out
     long pid = start(*spawned);
     if (pid < 0)
         grace_kernel(SYS_munmap, mapping_of(*spawned), STACK_SIZE);
-    else
+    else /* of a forked one the store was made in its own memory */
         atomic_store_explicit(running, (int32_t)pid, memory_order_release);
     return pid;
 }

@@ -118,6 +118,15 @@ static void split(const char *value, const char *self)
         entry_name = "";
 }
 
+/* Where the variable stands in an environment; where that ends, if it has none. */
+static size_t place_in(char *const *environment)
+{
+    size_t place = 0;
+    while (environment[place] != NULL && strncmp(environment[place], VARIABLE, PREFIX) != 0)
+        place++;
+    return place;
+}
+
 static void take_out(char **at)
 {
     do {
@@ -140,31 +149,28 @@ int grace_environment_take_guardian(char **environment)
 void grace_environment_hide(char **environment, const char *self)
 {
     visible = original = entry_name = "";
-    for (char **at = environment; *at != NULL; at++) {
-        if (strncmp(*at, VARIABLE, PREFIX) != 0)
-            continue;
-        split(*at + PREFIX, self);
-        if (entry_name[0] == '\0')
-            return;
-        if (visible[0] == '\0') {
-            take_out(at);
-        } else {
-            memcpy(*at, visible, strlen(visible) + 1); /* never longer than it was */
-        }
+    char **at = environment + place_in(environment);
+    if (*at == NULL)
         return;
-    }
+    split(*at + PREFIX, self);
+    if (entry_name[0] == '\0')
+        return;
+    if (visible[0] == '\0')
+        take_out(at);
+    else
+        memcpy(*at, visible, strlen(visible) + 1); /* never longer than it was */
 }
 
 bool grace_environment_preloads(char *const *environment, const char *self)
 {
-    const char *at, *list;
+    const char *variable = environment[place_in(environment)], *at;
     size_t length;
-    for (; *environment != NULL; environment++)
-        if (strncmp(*environment, VARIABLE, PREFIX) == 0)
-            for (list = *environment + PREFIX; (length = next_entry(&at, list)) > 0;
-                 list = at + length)
-                if (names_libgrace(at, length, self))
-                    return true;
+    if (variable == NULL)
+        return false;
+    for (const char *list = variable + PREFIX; (length = next_entry(&at, list)) > 0;
+         list = at + length)
+        if (names_libgrace(at, length, self))
+            return true;
     return false;
 }
 
@@ -191,15 +197,15 @@ char *const *grace_environment_restore(char *const *environment, char **vector, 
 {
     bool preloaded = entry_name != NULL && entry_name[0] != '\0';
     int guardian = grace_guardian_pid();
-    size_t count = 0, used = 0, place = 0;
+    size_t count = 0, used = 0;
     if (!preloaded && guardian <= 0)
         return environment;
     for (; environment != NULL && environment[count] != NULL; count++)
         vector[count] = environment[count];
+    vector[count] = NULL;
     if (preloaded) {
-        while (place < count && strncmp(vector[place], VARIABLE, PREFIX) != 0)
-            place++;
-        used = put_together(entry, place < count ? vector[place] : NULL);
+        size_t place = place_in(vector);
+        used = put_together(entry, vector[place]);
         if (used == 0)
             return environment;
         vector[place] = entry;

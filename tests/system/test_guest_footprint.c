@@ -130,7 +130,7 @@ START_TEST(other_preloads_stay)
         {"libm.so.6::", ":libdl.so.2", "libm.so.6:libdl.so.2"},
     };
     struct process *program_run =
-        start(BARE, "/usr/bin/env",
+        start(BARE, "/usr/bin/env", "-i", /* no variable that names the folder of the sources */
               text("LD_PRELOAD=%s%s%s", cases[_i].before, product("libgrace.so"), cases[_i].after),
               program("footprint"), "children");
     expect_status(wait_end(program_run), EXITED(7));
@@ -138,7 +138,7 @@ START_TEST(other_preloads_stay)
     expect(strstr(view, text("getenv: %s\n", cases[_i].left == NULL ? "none" : cases[_i].left)) !=
                NULL,
            "%s", view);
-    expect(strstr(view, "libgrace.so") == NULL, "%s", view);
+    expect(strstr(view, "libgrace") == NULL, "%s", view);
     expect(strstr(view, "(not in envp)") == NULL, "%s", view);
     expect(count_of(view, "LD_PRELOAD=") == (cases[_i].left == NULL ? 0 : 2), "%s", view);
 }

@@ -92,8 +92,9 @@ END_TEST
 
 /* Its web.conf, the plan, and what a TERM and a kill -9 say: all but pids and times. */
 static const char web[] =
-    "shown() { sed -n \"/^    $1/,/^    $2/s/^    //p\" \"$README\"; }\n"
-    "plain() { sed -E 's/\\[[0-9]+\\]/[PID]/; s/pid [0-9]+ \\([a-z]+\\), uid [0-9]+/SENDER/; "
+    "shown() { sed -n \"/^    $1/,/^    $2/s/^    //p\" \"$README\" | sed \"s/uid 0/uid $(id "
+    "-u)/\"; }\n"
+    "plain() { sed -E 's/\\[[0-9]+\\]/[PID]/; s/pid [0-9]+ \\([a-z]+\\)/SENDER/; "
     "s/[0-9.]+m?s($|:)/TIME\\1/'; }\n"
     "shown 'deadline = \"45s\";' ');' > web.conf\n"
     "grace check web.conf > plan\n"

@@ -8,9 +8,6 @@
  */
 #include "harness.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #define ENOUGH                                                                                     \
     "n=0; while read -r line; do n=$((n + 1)); done < order; "                                     \
     "[ $n -lt 9 ] || : > /etc/ld.so.preload"
